@@ -1,0 +1,1 @@
+"""Seeing what a convolutional network has learned: the implementations behind the lessons."""

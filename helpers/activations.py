@@ -1,0 +1,238 @@
+"""What a network computes on the way: captured layers, and the pixels that each unit can see.
+
+A layer is named by its module's path in the model (`features.3`), as `named_modules()` gives it. A module that
+the forward pass calls again has its later calls numbered `layer1.0.relu_1`, `layer1.0.relu_2`, … (the naming
+of torch.fx); `input of classifier` is what a module is given; the empty path is the whole model.
+"""
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+INPUT = "input of "
+
+
+def split_path(model: nn.Module, path: str) -> tuple[nn.Module, int, bool]:
+    """The module that a path names, which of its calls is meant (from 0), and whether its input is meant.
+
+    Raises:
+        KeyError: there is no such module.
+    """
+    modules = dict(model.named_modules())
+    of_input = path.startswith(INPUT)
+    base, call = path.removeprefix(INPUT), 0
+    numbered = re.fullmatch(r"(.+)_(\d+)", base)
+    if base not in modules and numbered:
+        base, call = numbered[1], int(numbered[2])
+    if base not in modules:
+        raise KeyError(path)
+    return modules[base], call, of_input
+
+
+class _Reached(Exception):
+    """Ends a forward pass once everything asked for has been captured."""
+
+
+def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Tensor]:
+    """Run `model(inputs)` no further than the deepest of `paths` and return what each of them held.
+
+    Gradients flow from the captured tensors to `inputs`. A captured tensor is a copy, so in-place operations
+    further down cannot overwrite it; the deepest needs no copy, as the pass ends there. No hook survives,
+    whatever the model raises.
+
+    Raises:
+        KeyError: a path names no module.
+        ValueError: the forward pass never reaches a path.
+    """
+    wanted: dict[nn.Module, list[tuple[int, bool, str]]] = {}
+    for path in paths:
+        module, call, of_input = split_path(model, path)
+        wanted.setdefault(module, []).append((call, of_input, path))
+    captured: dict[str, Tensor] = {}
+    handles = []
+
+    def keep(path, tensor):
+        last = len(captured) + 1 == len(set(paths))
+        captured[path] = tensor if last else tensor.clone()
+        if last:
+            raise _Reached
+
+    def watch(module, asked):
+        calls = -1
+
+        def before(_, arguments):
+            nonlocal calls
+            calls += 1
+            for call, of_input, path in asked:
+                if of_input and call == calls:
+                    keep(path, arguments[0])
+
+        def after(_, __, output):
+            for call, of_input, path in asked:
+                if not of_input and call == calls:
+                    keep(path, output)
+
+        handles.append(module.register_forward_pre_hook(before))
+        handles.append(module.register_forward_hook(after))
+
+    try:
+        for module, asked in wanted.items():
+            watch(module, asked)
+        model(inputs)
+    except _Reached:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    missing = [path for path in paths if path not in captured]
+    if missing:
+        raise ValueError(f"layer {missing[0]!r} is not reached by the forward pass")
+    return captured
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """The pixels that can influence a unit, as (vertical, horizontal) pairs.
+
+    Unit (0, 0) of a layer sees the `size` pixels from `start` on (negative: padding); the unit beside it sees a
+    box `stride` pixels further on. A unit that sees the whole image has stride 0.
+    """
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    start: tuple[int, int]
+
+    def box(self, row: int = 0, column: int = 0) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) of the unit at (row, column) in pixels; it may reach into the padding."""
+        top = self.start[0] + row * self.stride[0]
+        left = self.start[1] + column * self.stride[1]
+        return top, left, top + self.size[0], left + self.size[1]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one layer puts out for an image of the size traced: its shape without the batch, and its field."""
+
+    shape: tuple[int, ...]
+    field: ReceptiveField
+
+
+def trace(model: nn.Module, size: tuple[int, int]) -> dict[str, Trace]:
+    """Shapes and exact receptive fields of every layer for images of `size` (height, width).
+
+    The forward pass runs on tensors without data while each convolution, pooling, padding, sum and
+    concatenation composes the fields of its inputs (Araujo et al. 2019, "Computing Receptive Fields of
+    Convolutional Neural Networks", equations 1–4; unions where branches meet). No numbers are computed.
+    """
+    fields = _FieldMode(size)
+    found: dict[str, Trace] = {}
+    calls: dict[str, int] = {}
+
+    def note(path, tensor):
+        if isinstance(tensor, Tensor):
+            found[path] = Trace(tuple(tensor.shape[1:]), fields.of(tensor))
+
+    def before(path):
+        def hook(_, arguments):
+            call = calls[path] = calls.get(path, -1) + 1
+            note(INPUT + path + (f"_{call}" if call else ""), arguments[0])
+
+        return hook
+
+    def after(path):
+        def hook(_, __, output):
+            note(path + (f"_{calls[path]}" if calls[path] else ""), output)
+
+        return hook
+
+    empty = {
+        name: torch.empty_like(tensor, device="meta")
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+    }
+    image = torch.empty(1, 3, *size, device="meta")
+    handles = []
+    try:
+        for path, module in model.named_modules():
+            handles.append(module.register_forward_pre_hook(before(path)))
+            handles.append(module.register_forward_hook(after(path)))
+        with torch.no_grad(), fields:
+            fields.start_from(image)
+            torch.func.functional_call(model, empty, (image,))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+class _FieldMode(TorchDispatchMode):
+    """Composes receptive fields while operations run, whichever modules or functions call them."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.whole = ReceptiveField(size=tuple(size), stride=(0, 0), start=(0, 0))
+        self.known = WeakTensorKeyDictionary()
+
+    def start_from(self, image):
+        self.known[image] = ReceptiveField(size=(1, 1), stride=(1, 1), start=(0, 0))
+
+    def of(self, tensor):
+        return self.known.get(tensor, self.whole)
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        flat = [t for a in args for t in (a if isinstance(a, (list, tuple)) else [a])]
+        inputs = [t for t in flat if isinstance(t, Tensor) and t in self.known]
+        if inputs:
+            field = self._compose(function, inputs, args, result)
+            for output in result if isinstance(result, (list, tuple)) else [result]:
+                if isinstance(output, Tensor):
+                    self.known[output] = field
+        return result
+
+    def _compose(self, function, inputs, args, result):
+        field = self.known[inputs[0]]
+        aten, overload = torch.ops.aten, function.overloadpacket
+        output = result[0] if isinstance(result, (list, tuple)) else result
+        if overload is aten.convolution:
+            kernel, stride, padding, dilation = args[1].shape[2:], args[3], args[4], args[5]
+            return _slide(field, kernel, stride, padding, dilation)
+        if overload in (aten.max_pool2d_with_indices, aten.avg_pool2d):
+            pool = [args[1], (args[2] if len(args) > 2 else None) or args[1], args[3] if len(args) > 3 else (0, 0)]
+            dilation = args[4] if overload is aten.max_pool2d_with_indices and len(args) > 4 else (1, 1)
+            return _slide(field, *pool, dilation)
+        if overload is aten.constant_pad_nd:
+            left, _, top, _ = (*args[1], 0, 0)[:4]
+            return _slide(field, (1, 1), (1, 1), (top, left), (1, 1))
+        if output.ndim != 4 or inputs[0].ndim != 4:
+            return self.whole
+        before, now = inputs[0].shape[2:], output.shape[2:]
+        if before == now:
+            return _union([self.known[tensor] for tensor in inputs if tensor.ndim == 4])
+        if all(b % n == 0 for b, n in zip(before, now, strict=True)):  # adaptive pooling into equal windows
+            windows = [b // n for b, n in zip(before, now, strict=True)]
+            return self.whole if tuple(now) == (1, 1) else _slide(field, windows, windows, (0, 0), (1, 1))
+        return self.whole  # unequal adaptive windows: no single stride describes them
+
+
+def _slide(field, kernel, stride, padding, dilation):
+    """The field after a window slides over a layer that has `field`."""
+    kernel, stride, padding, dilation = (
+        tuple(v) * 2 if len(v) == 1 else tuple(v) for v in (kernel, stride, padding, dilation)
+    )
+    axes = range(2)
+    return ReceptiveField(
+        size=tuple(field.size[a] + (kernel[a] - 1) * dilation[a] * field.stride[a] for a in axes),
+        stride=tuple(field.stride[a] * stride[a] for a in axes),
+        start=tuple(field.start[a] - padding[a] * field.stride[a] for a in axes),
+    )
+
+
+def _union(fields):
+    """The smallest box that holds the fields of several branches with the same stride."""
+    start = tuple(min(f.start[a] for f in fields) for a in range(2))
+    end = tuple(max(f.start[a] + f.size[a] for f in fields) for a in range(2))
+    return ReceptiveField(size=(end[0] - start[0], end[1] - start[1]), stride=fields[0].stride, start=start)
