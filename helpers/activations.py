@@ -211,7 +211,7 @@ class _FieldMode(TorchDispatchMode):
             return self.whole
         before, now = inputs[0].shape[2:], output.shape[2:]
         if before == now:
-            return _union([self.known[tensor] for tensor in inputs if tensor.ndim == 4])
+            return _union([self.known[tensor] for tensor in inputs])
         if all(b % n == 0 for b, n in zip(before, now, strict=True)):  # adaptive pooling into equal windows
             windows = [b // n for b, n in zip(before, now, strict=True)]
             return self.whole if tuple(now) == (1, 1) else _slide(field, windows, windows, (0, 0), (1, 1))
@@ -232,7 +232,10 @@ def _slide(field, kernel, stride, padding, dilation):
 
 
 def _union(fields):
-    """The smallest box that holds the fields of several branches with the same stride."""
+    """The smallest box that holds the fields of several branches; one that sees everything decides."""
+    for field in fields:
+        if field.stride == (0, 0):
+            return field
     start = tuple(min(f.start[a] for f in fields) for a in range(2))
     end = tuple(max(f.start[a] + f.size[a] for f in fields) for a in range(2))
     return ReceptiveField(size=(end[0] - start[0], end[1] - start[1]), stride=fields[0].stride, start=start)
