@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -360,10 +361,7 @@ def _name_lite0(model):
 def _build_vgg16_features():
     from torchvision.models import vgg16
 
-    model = vgg16()
-    del model.avgpool, model.classifier
-    model.forward = model.features
-    return model
+    return nn.Sequential(OrderedDict(features=vgg16().features))
 
 
 def _read_vgg16_edges(path, model):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from helpers.downloads import impatient
-from helpers.images import fit, load, resize
+from helpers.images import load, resize
 
 DATA = Path(__file__).parent.parent / "data"
 MINE = DATA / "mine"  # the reader's own pictures
@@ -214,7 +214,9 @@ def imagenette(size: int = 224) -> Labelled:
     """
     from torchvision.datasets import Imagenette
 
-    make = lambda download: Imagenette(CACHE, split="val", size="160px", download=download)  # noqa: E731
+    def make(download):
+        return Imagenette(CACHE, split="val", size="160px", download=download)
+
     data = _here_or_downloaded(make, "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz")
     return Labelled(data, [names[0] for names in data.classes], [label for _, label in data._samples], size)
 

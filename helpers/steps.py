@@ -7,12 +7,15 @@ Stop, a test and a benchmark.
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers.images import grid, to_pil, write_atomically
+
+Seed = Annotated[int, "seed"]  # in a signature: the start of a method's random numbers
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,82 @@
+"""Run the lessons and store their outputs in a form that is the same on every run.
+
+    python -m helpers.notebooks                     # every lesson
+    python -m helpers.notebooks notebooks/01_filters.ipynb
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+LESSONS = Path(__file__).parent.parent / "notebooks"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def run(path: Path, timeout: int = 600) -> nbformat.NotebookNode:
+    """Execute a notebook in its own folder and return it with normalised outputs; the file is left alone.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell raised.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": path.parent}},
+        store_widget_state=False,
+    )
+    client.execute()
+    return normalise(notebook)
+
+
+def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop what changes from run to run: time stamps, widget models, progress bars, warnings on stderr."""
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    count = 0
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        count += 1
+        cell.execution_count = count
+        cell.metadata.pop("execution", None)
+        cell.outputs = [output for output in map(_normalise_output, cell.outputs) if output is not None]
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
+    return notebook
+
+
+def _normalise_output(output):
+    if output.output_type == "stream":
+        return output if output.name == "stdout" else None
+    if output.output_type == "error":
+        return output
+    kinds = output.data
+    if WIDGET in kinds:  # a widget's model does not outlive its kernel; its text or picture does
+        del kinds[WIDGET]
+        if not kinds or _is_progress_bar(kinds):
+            return None
+    return output
+
+
+def _is_progress_bar(kinds):
+    return set(kinds) <= {"text/plain"} and "it/s" in kinds.get("text/plain", "it/s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Run lessons and store their outputs.")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: every lesson")
+    for path in parser.parse_args().notebooks or sorted(LESSONS.glob("[0-9]*.ipynb")):
+        start = time.perf_counter()
+        notebook = run(path)
+        nbformat.write(notebook, path)
+        print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1e6:.2f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

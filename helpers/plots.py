@@ -1,0 +1,123 @@
+"""Figures. Every function returns a `matplotlib.figure.Figure` made without pyplot, so threads may draw too."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from helpers.images import check, to_pil
+
+DPI = 80
+FONT = 9
+
+
+def setup(seed: int = 0) -> None:
+    """The one line that opens a lesson: seeds, compact figures, and a word on where the work runs."""
+    torch.manual_seed(seed)
+    matplotlib.rcParams.update({"font.size": FONT, "figure.dpi": DPI, "savefig.bbox": "tight"})
+    _show_figures_as_jpeg()
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"the CPU, {torch.get_num_threads()} threads"
+    print(f"Running on {where}.")
+
+
+def _show_figures_as_jpeg():
+    """Photographs as PNG would make a notebook ten times as large."""
+    try:
+        shell = get_ipython()
+    except NameError:  # a plain script has no display
+        return
+    from io import BytesIO
+
+    from PIL import Image
+
+    def figure_to_jpeg(figure):
+        file = BytesIO()
+        figure.savefig(file, format="jpeg", dpi=DPI, bbox_inches="tight", pil_kwargs={"quality": 85})
+        return file.getvalue()
+
+    def picture_to_jpeg(picture):
+        file = BytesIO()
+        picture.convert("RGB").save(file, format="JPEG", quality=85)
+        return file.getvalue()
+
+    formatters = shell.display_formatter.formatters
+    for kind, to_jpeg in ((Figure, figure_to_jpeg), (Image.Image, picture_to_jpeg)):
+        formatters["image/jpeg"].for_type(kind, to_jpeg)
+        formatters["image/png"].for_type(kind, lambda _: None)
+
+
+def show(images, titles: Sequence[str] | None = None, columns: int | None = None, width: float = 9.0) -> Figure:
+    """Pictures side by side, each under its title.
+
+    Args:
+        images: a batch (N, 3, H, W), or a list of single pictures (1, 3, H, W) of any sizes.
+        titles: one a picture.
+        columns: pictures a row; default: all in one row up to eight.
+        width: of the figure in inches.
+    """
+    pictures = [to_pil(image) for image in images]
+    if titles is not None and len(titles) != len(pictures):
+        raise ValueError(f"titles must have one entry for each of the {len(pictures)} pictures, not {len(titles)}")
+    figure, axes = _tiles(len(pictures), columns, width, pictures[0].height / pictures[0].width, titles is not None)
+    for i, picture in enumerate(pictures):
+        axes[i].imshow(picture, interpolation="nearest" if max(picture.size) < 64 else None)
+        if titles is not None:
+            axes[i].set_title(titles[i], fontsize=FONT)
+    return figure
+
+
+def _tiles(count, columns, width, aspect, titled):
+    """A figure of `count` bare axes, high enough for tiles of the given height / width."""
+    columns = min(columns or 8, count)
+    rows = -(-count // columns)
+    tile = width / columns
+    figure = Figure(figsize=(width, rows * (tile * aspect + (0.3 if titled else 0.05))), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    return figure, axes
+
+
+def heat(image: Tensor, maps: Mapping[str, Tensor], cmap: str = "inferno", width: float = 9.0) -> Figure:
+    """A photo beside maps of it, each with its own colour bar.
+
+    Args:
+        image: the photo, (1, 3, H, W).
+        maps: title → map (H, W), (1, H, W) or (1, 1, H, W).
+    """
+    height_over_width = image.shape[-2] / image.shape[-1]
+    figure, axes = _tiles(1 + len(maps), None, width, height_over_width, titled=True)
+    axes[0].imshow(to_pil(check(image, "image")))
+    for axis, (title, values) in zip(axes[1:], maps.items(), strict=True):
+        drawn = axis.imshow(values.detach().cpu().reshape(values.shape[-2:]), cmap=cmap)
+        axis.set_title(title, fontsize=FONT)
+        figure.colorbar(drawn, ax=axis, shrink=0.7)
+    return figure
+
+
+def overlay(image: Tensor, values: Tensor, strength: float = 0.6, cmap: str = "inferno") -> Tensor:
+    """A map (H, W), stretched to its own range and coloured, laid over a photo: an image (1, 3, H, W)."""
+    values = values.detach().cpu().reshape(1, 1, *values.shape[-2:]).float()
+    values = torch.nn.functional.interpolate(values, size=image.shape[-2:], mode="bilinear")[0, 0]
+    low, high = values.min(), values.max()
+    coloured = matplotlib.colormaps[cmap](((values - low) / (high - low).clamp_min(1e-12)).numpy())[..., :3]
+    coloured = torch.from_numpy(coloured).permute(2, 0, 1)[None].to(image.dtype)
+    return (1 - strength) * image.detach().cpu() + strength * coloured
+
+
+def curves(lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, log: bool = False) -> Figure:
+    """Named lines over the step number, such as the losses of a `Recording`."""
+    figure = Figure(figsize=(5, 2.6), layout="constrained")
+    axis = figure.subplots()
+    for name, values in lines.items():
+        axis.plot(np.arange(1, len(values) + 1), values, label=name)
+    if log:
+        axis.set_yscale("log")
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.grid(alpha=0.3)
+    if len(lines) > 1:
+        axis.legend(fontsize=FONT)
+    return figure
