@@ -207,9 +207,9 @@ class _FieldMode(TorchDispatchMode):
         if overload is aten.constant_pad_nd:
             left, _, top, _ = (*args[1], 0, 0)[:4]
             return _slide(field, (1, 1), (1, 1), (top, left), (1, 1))
-        if output.ndim != 4 or inputs[0].ndim != 4:
+        if output.ndim < 3 or inputs[0].ndim < 3:  # flattened: every unit mixes the whole image
             return self.whole
-        before, now = inputs[0].shape[2:], output.shape[2:]
+        before, now = inputs[0].shape[-2:], output.shape[-2:]
         if before == now:
             return _union([self.known[tensor] for tensor in inputs])
         if all(b % n == 0 for b, n in zip(before, now, strict=True)):  # adaptive pooling into equal windows

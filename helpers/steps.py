@@ -5,6 +5,7 @@ Stop, a test and a benchmark.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -52,12 +53,10 @@ def finish(steps: Iterable[Step], description: str = "") -> Step:
     Raises:
         ValueError: the stream is empty.
     """
-    last = None
-    for last in _with_progress(steps, description):
-        pass
-    if last is None:
+    last = deque(_with_progress(steps, description), maxlen=1)
+    if not last:
         raise ValueError("steps must yield at least one Step")
-    return last
+    return last[0]
 
 
 def _with_progress(steps: Iterable[Step], description: str) -> Iterator[Step]:
