@@ -99,7 +99,8 @@ class ReceptiveField:
     """The pixels that can influence a unit, as (vertical, horizontal) pairs.
 
     Unit (0, 0) of a layer sees the `size` pixels from `start` on (negative: padding); the unit beside it sees a
-    box `stride` pixels further on. A unit that sees the whole image has stride 0.
+    box `stride` pixels further on. A unit that sees the whole image has stride 0. The box is that of a unit far
+    from every border; at the border the padding of a layer in between may hide its outermost pixels.
     """
 
     size: tuple[int, int]
@@ -153,7 +154,8 @@ def trace(model: nn.Module, size: tuple[int, int]) -> dict[str, Trace]:
         name: torch.empty_like(tensor, device="meta")
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]
     }
-    image = torch.empty(1, 3, *size, device="meta")
+    kind = next((tensor.dtype for tensor in empty.values() if tensor.is_floating_point()), None)
+    image = torch.empty(1, 3, *size, device="meta", dtype=kind)
     handles = []
     try:
         for path, module in model.named_modules():
