@@ -92,7 +92,7 @@ def heat(image: Tensor, maps: Mapping[str, Tensor], cmap: str = "inferno", width
     figure, axes = _tiles(1 + len(maps), None, width, height_over_width, titled=True)
     axes[0].imshow(to_pil(check(image, "image")))
     for axis, (title, values) in zip(axes[1:], maps.items(), strict=True):
-        drawn = axis.imshow(values.detach().cpu().reshape(values.shape[-2:]), cmap=cmap)
+        drawn = axis.imshow(values.detach().cpu().reshape(values.shape[-2:]).numpy(), cmap=cmap)
         axis.set_title(title, fontsize=FONT)
         figure.colorbar(drawn, ax=axis, shrink=0.7)
     return figure
