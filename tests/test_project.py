@@ -1,0 +1,50 @@
+"""What the project says of itself in several places agrees."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+from helpers.networks import SOURCES
+from helpers.photos import PHOTOS
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_conda_lists_nothing_that_pyproject_lists():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, last = environment["dependencies"]
+    assert last == {"pip": ["-e .[test]"]} and "test" in PROJECT["optional-dependencies"]
+    assert conda == [f"python{PROJECT['requires-python']}", "pip"]
+
+
+def test_no_package_is_listed_twice():
+    listed = PROJECT["dependencies"] + [r for extra in PROJECT["optional-dependencies"].values() for r in extra]
+    names = [re.match(r"[\w-]+", requirement)[0] for requirement in listed]
+    assert len(names) == len(set(names))
+
+
+def test_the_data_page_names_every_photo_and_network_with_its_licence():
+    page = (ROOT / "data" / "README.md").read_text()
+    for entry in PHOTOS.values():
+        origin = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[entry.package]
+        assert f"| `{entry.name}` | {entry.title} | {entry.author} | {entry.licence} | {origin} |" in page
+    assert all(f"`{name}`" in page for name in ("efficientnet_lite0", "vgg16_edges", "alexnet", "googlenet"))
+
+
+def test_the_readme_names_every_lesson_network_and_command():
+    readme = (ROOT / "README.md").read_text()
+    lessons = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    assert lessons and all(f"notebooks/{name}" in readme for name in lessons)
+    assert all(f"`{name}`" in readme for name in SOURCES)
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"make (\w+)", readme)) <= set(targets)
+    assert {"lab", "test"} <= set(re.findall(r"make (\w+)", readme))
+
+
+def test_every_link_of_the_pages_leads_somewhere():
+    for page in (ROOT / "README.md", ROOT / "data" / "README.md"):
+        for target in re.findall(r"(?:\]\(|src=\")([^)\"#]+)", page.read_text()):
+            assert target.startswith("https://") or (page.parent / target).exists(), (page.name, target)
