@@ -1,0 +1,71 @@
+"""Running a lesson stores the same bytes every time, and nothing that dies with the kernel."""
+
+import nbformat
+import pytest
+from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from helpers import notebooks
+
+CELLS = [
+    "from pathlib import Path; import sys, warnings; import ipywidgets; from helpers import photos, plots; plots.setup()",
+    "print('here', Path.cwd().name); warnings.warn('noise'); print('more noise', file=sys.stderr)",
+    "from tqdm.auto import tqdm\nfor _ in tqdm(range(3)): pass",
+    "plots.show(photos.photo('chelsea', 64))",
+    "ipywidgets.IntSlider()",
+    "6 * 7",
+]
+
+
+@pytest.fixture
+def lesson(tmp_path):
+    path = tmp_path / "01_tiny.ipynb"
+    cells = [new_markdown_cell("# Tiny", id="title")]
+    cells += [new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(CELLS)]
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+def test_two_runs_give_the_same_bytes(lesson):
+    first = nbformat.writes(notebooks.run(lesson))
+    nbformat.write(nbformat.reads(first, as_version=4), lesson)
+    assert nbformat.writes(notebooks.run(lesson)) == first
+
+
+def test_what_is_kept_and_what_is_not(lesson):
+    notebook = notebooks.run(lesson)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5, 6]
+    assert "execution" not in code[0].metadata and "widgets" not in notebook.metadata
+    _, says, bar, picture, slider, answer = code
+    assert [(output.name, output.text) for output in says.outputs] == [("stdout", f"here {lesson.parent.name}\n")]
+    assert bar.outputs == []
+    assert set(picture.outputs[0].data) == {"image/jpeg", "text/plain"}
+    assert list(slider.outputs[0].data) == ["text/plain"]
+    assert answer.outputs[0].data["text/plain"] == "42"
+
+
+def test_the_file_is_written_only_by_the_command(lesson, monkeypatch, capsys):
+    before = lesson.read_bytes()
+    notebooks.run(lesson)
+    assert lesson.read_bytes() == before
+    monkeypatch.setattr("sys.argv", ["notebooks", str(lesson)])
+    notebooks.main()
+    assert lesson.read_bytes() != before and capsys.readouterr().out.startswith("01_tiny.ipynb: ")
+
+
+def test_a_cell_that_raises_stops_the_run_and_leaves_the_file(lesson):
+    notebook = nbformat.read(lesson, as_version=4)
+    notebook.cells.append(new_code_cell("1 / 0", id="broken"))
+    nbformat.write(notebook, lesson)
+    before = lesson.read_bytes()
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        notebooks.run(lesson)
+    assert lesson.read_bytes() == before
+
+
+def test_an_error_that_a_cell_is_tagged_for_stays_in_the_outputs(lesson):
+    notebook = nbformat.read(lesson, as_version=4)
+    notebook.cells.append(new_code_cell("1 / 0", id="broken", metadata={"tags": ["raises-exception"]}))
+    nbformat.write(notebook, lesson)
+    assert notebooks.run(lesson).cells[-1].outputs[0].ename == "ZeroDivisionError"
