@@ -1,0 +1,799 @@
+"""Panels: a technique with its knobs, its picture and, if it works step by step, its Run and Stop.
+
+    panel(occlude, draw=lambda heat, image: plots.overlay(image, heat), image="chelsea")
+
+The controls come from the function's signature (`helpers.knobs`). Everything that takes time happens in one
+thread a panel, which touches nothing but widgets; panels take turns, so that several of them share the machine.
+Where no front end answers (nbval, nbconvert, papermill) a panel draws nothing, loads nothing and starts no thread.
+"""
+
+import atexit
+import copy
+import html
+import inspect
+import re
+import threading
+import time
+import typing
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import ipywidgets
+import torch
+from ipywidgets import fixed
+from matplotlib.figure import Figure
+from PIL import Image as pillow
+from torch import Tensor
+
+from helpers import images, networks, photos
+from helpers.knobs import Categories, Channels, Layers, Networks, Pictures, make
+from helpers.networks import Network
+
+__all__ = ["Panel", "fixed", "living", "panel"]
+
+FRAMES_A_SECOND = 8
+CURVES_A_SECOND = 2
+FRAMES_KEPT = 200
+NETWORKS_KEPT = 3
+WIDEST = 860  # pixels of a picture; the whole panel fits 900
+
+
+def panel(
+    function: Callable,
+    draw: Callable | None = None,
+    *,
+    size: int = 224,
+    longest: int | None = None,
+    title: str | None = None,
+    **knobs,
+) -> "Panel":
+    """Knobs for `function`, and the picture of what it returns.
+
+    Args:
+        function: a technique. One that returns `Iterator[Step]` gets Run and Stop, any other is computed anew
+            whenever a knob has been moved.
+        draw: turns a result (or a Step) into a picture: images (N, 3, H, W), a PIL image, a Figure, or a tuple
+            of such a picture and a text. Its further parameters that are named like the function's are passed
+            too. Default: the tensor itself, or `step.image`.
+        size: photos are cropped to a square of so many pixels.
+        longest: instead of a square, keep the photo's shape and make its longer side so long.
+        title: default: the function's name.
+        **knobs: by parameter a default (`steps=100`, `image="coffee"`), a range (`patch=(8, 96, 8)`,
+            `mode=["a", "b"]`), an ipywidgets widget, or `fixed(value)` for no control.
+    """
+    return Panel(function, draw, size=size, longest=longest, title=title, **knobs)
+
+
+def living() -> list["Panel"]:
+    """The panels of this kernel that have not been closed."""
+    return list(_living)
+
+
+# ── What all panels share ────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Turns:
+    """One computation at a time, first come, first served."""
+
+    def __init__(self):
+        self._waiting, self._changed = deque(), threading.Condition()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting)
+
+    @contextmanager
+    def turn(self, given_up: Callable[[], bool] = lambda: False):
+        ticket = object()
+        with self._changed:
+            self._waiting.append(ticket)
+            while self._waiting[0] is not ticket and not given_up():
+                self._changed.wait(0.1)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+
+
+_turns = _Turns()
+_living: "weakref.WeakSet[Panel]" = weakref.WeakSet()
+_networks: OrderedDict[str, Network] = OrderedDict()  # the few used last
+
+
+def _network(name: str) -> Network:
+    """A network of the registry, for the panels only: one that a cell uses meanwhile would share its hooks."""
+    if name not in _networks:
+        _networks[name] = networks.load(name)
+    _networks.move_to_end(name)
+    while len(_networks) > NETWORKS_KEPT:
+        _networks.popitem(last=False)
+    return _networks[name]
+
+
+def _twin(network: Network) -> Network:
+    """The same weights in modules of their own, so that the hooks of a cell and of a panel never meet."""
+    weights = [*network.parameters(), *network.buffers()]
+    return copy.deepcopy(network, {id(tensor): tensor for tensor in weights})
+
+
+@atexit.register
+def _stop_all():
+    for each in living():
+        each.stop()
+
+
+# ── One panel ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Run:
+    """One computation: what it was started with, and whether it has been stopped."""
+
+    def __init__(self):
+        self.settings: dict | None = None
+        self.stopped = threading.Event()
+
+
+class _Film:
+    """Frames of a run, thinned evenly to at most `most`."""
+
+    def __init__(self, most: int = FRAMES_KEPT):
+        self.frames: list[tuple[int, bytes, str]] = []  # step, JPEG, text
+        self.total, self._most, self._every = 0, most, 1
+
+    def add(self, index: int, total: int, jpeg: bytes, text: str) -> None:
+        if self.frames and index < self.frames[-1][0] + self._every and index < total:
+            return
+        self.total = total
+        self.frames.append((index, jpeg, text))
+        if len(self.frames) > self._most:
+            self.frames = self.frames[:-1:2] + self.frames[-1:]
+            self._every *= 2
+
+    def gif(self, file, seconds: float = 4.0) -> None:
+        pictures = [pillow.open(BytesIO(jpeg)) for _, jpeg, _ in self.frames]
+        pause = max(20, round(1000 * seconds / len(pictures)))
+        pictures[0].save(file, format="GIF", save_all=True, append_images=pictures[1:], duration=pause, loop=0)
+
+
+class Panel(ipywidgets.VBox):
+    """See `panel`. What a program may use:
+
+    Attributes:
+        knobs: parameter name → `helpers.knobs.Knob`; `knobs["patch"].widget.value = 32` turns one.
+        call: the Python source that does what the panel would do now.
+        error: the message shown, or "".
+        frames: how many frames the scrubber holds.
+        working: whether something is being computed.
+    """
+
+    def __init__(self, function, draw=None, *, size=224, longest=None, title=None, **knobs):
+        self.function, self.draw, self.size, self.longest = function, draw, size, longest
+        self.knobs, self.constants = make(function, knobs)
+        self.iterative = _is_iterative(function)
+        self.name = _name(function)
+        self.error = ""
+        self._lock, self._screen = threading.Lock(), threading.RLock()
+        self._pending, self._thread, self._run, self._quiet = None, None, None, False
+        self._film, self._jpeg, self._picture, self._losses = _Film(), None, None, {}
+        self._alive = self._shown = self._begun = False
+        self._given: dict[str, Network] = {}
+        super().__init__(layout={"max_width": "900px"})
+        self.title = title or self.name.replace("_", " ")
+        self._build()
+        self._cell = _executing_cell()
+        self._replace_former()
+        _living.add(self)
+
+    # ── Widgets ──
+
+    def _build(self):
+        wide = max((len(k.widget.description) for k in self.knobs.values() if not k.hidden), default=0)
+        controls = [self._control(knob, wide) for knob in self.knobs.values() if not knob.hidden]
+        self._controls = ipywidgets.GridBox(
+            controls,
+            layout={"grid_template_columns": "repeat(auto-fit, minmax(290px, 1fr))", "grid_gap": "2px 16px"},
+        )
+        button = self._button
+        self._run_button = button("Run", "play", self.run, "Start with the settings above", "primary")
+        self._stop_button = button("Stop", "stop", self.stop, "Stop at once and keep the last picture")
+        self._stop_button.disabled = True
+        self._png_button = button("Save PNG", "image", self.save_png, "Write the picture beside the notebook")
+        self._gif_button = button("Save GIF", "film", self.save_gif, "Write the recorded steps beside the notebook")
+        self._png_button.disabled = self._gif_button.disabled = True
+        reset = button("Reset", "undo", self.reset, "Back to the lesson's settings")
+        self._call_button = ipywidgets.ToggleButton(
+            description="Show the call", icon="code", tooltip="The Python that does the same", layout={"width": "auto"}
+        )
+        self._call_button.observe(lambda _: self._show_call(), "value")
+        steps_only = [self._run_button, self._stop_button] if self.iterative else []
+        film_only = [self._gif_button] if self.iterative else []
+        buttons = ipywidgets.HBox(
+            [*steps_only, reset, self._png_button, *film_only, self._call_button], layout={"flex_flow": "row wrap"}
+        )
+        self._bar = ipywidgets.FloatProgress(max=1, layout={"width": "100%", "height": "6px", "display": "none"})
+        self._status = ipywidgets.HTML(layout={"width": "100%"})
+        self._message = ipywidgets.HTML(layout={"width": "100%", "display": "none"})
+        self._source = ipywidgets.HTML(layout={"width": "100%", "display": "none"})
+        self._image = ipywidgets.Image(format="jpeg", layout={"display": "none", "max_width": "100%"})
+        self._text = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
+        self._curve = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
+        self._scrubber = ipywidgets.IntSlider(
+            description="recorded", readout=False, min=0, max=1, layout={"width": "100%", "display": "none"}
+        )
+        self._scrubber.observe(self._scrub, "value")
+        self._left = ipywidgets.VBox(
+            [self._controls, buttons, self._bar, self._status, self._message, self._source, self._curve],
+            layout={"flex": "1 1 300px", "min_width": "0"},
+        )
+        self._right = ipywidgets.VBox(
+            [self._image, self._scrubber, self._text], layout={"flex": "1 1 0px", "min_width": "0", "display": "none"}
+        )
+        body = ipywidgets.HBox(
+            [self._left, self._right], layout={"flex_flow": "row wrap", "grid_gap": "8px", "max_width": "900px"}
+        )
+        self.children = [ipywidgets.HTML(f"{STYLE}<b>{html.escape(self.title)}</b>"), body]
+        # A front end, and nothing else, copies one widget's property to the other: this says that there is one.
+        self._bar.tabbable = False
+        self._status.observe(self._front_end_answers, "tabbable")
+        self._link = ipywidgets.jsdlink((self._bar, "tabbable"), (self._status, "tabbable"))
+
+    def _control(self, knob, wide):
+        widget = knob.widget
+        widget.layout.width = "100%"
+        if not isinstance(widget, ipywidgets.Checkbox):
+            widget.style.description_width = f"{wide + 1}ch"
+        widget.observe(self._changed, "value")
+        if not isinstance(knob, Pictures):
+            return widget
+        upload = ipywidgets.FileUpload(
+            accept="image/*", description="Upload", tooltip="A picture of your own", layout={"width": "auto"}
+        )
+        upload.observe(lambda change: self._upload(knob, change.new), "value")
+        widget.layout.flex = "1 1 0px"
+        widget.layout.min_width = "0"
+        upload.layout.flex = "0 0 auto"
+        return ipywidgets.HBox([widget, upload])
+
+    def _button(self, text, icon, action, tooltip, style=""):
+        made = ipywidgets.Button(
+            description=text, icon=icon, tooltip=tooltip, button_style=style, layout={"width": "auto"}
+        )
+        made.on_click(lambda _: self._guarded(action))
+        return made
+
+    def __repr__(self):
+        verb = "turn " + ", ".join(name for name, knob in self.knobs.items() if not knob.hidden)
+        return f"Panel {self.name}: open in JupyterLab to {verb}"
+
+    def _repr_mimebundle_(self, **kwargs):
+        self._shown = True
+        self._begin()
+        bundle = super()._repr_mimebundle_(**kwargs) | {"text/plain": repr(self)}
+        return bundle | ({"image/jpeg": self._jpeg} if self._jpeg else {})
+
+    # ── When to work ──
+
+    def _front_end_answers(self, _):
+        self._alive = True
+        self._begin()
+
+    def _begin(self):
+        """The first work of a panel that somebody looks at."""
+        if self._alive and self._shown and not self._begun:
+            self._begun = True
+            self._submit(self._prepare if self.iterative else self._compute)
+
+    def _changed(self, change):
+        if self._quiet or threading.current_thread() is self._thread:
+            return  # the panel's own doing
+        self._show_call()
+        if not self.iterative:
+            self._submit(self._compute)
+        elif self._stop_button.disabled:
+            self._submit(self._prepare)
+        else:
+            self._tell_about_new_settings()
+
+    def run(self) -> None:
+        """Compute with the settings of now; a stepwise run that is under way goes on."""
+        if self.iterative and not self._stop_button.disabled:
+            return
+        if self.iterative:
+            self._run_button.disabled, self._stop_button.disabled = True, False
+        self._submit(self._iterate if self.iterative else self._compute)
+
+    def stop(self) -> None:
+        """Stop at once: nothing more is shown, and the step being computed is thrown away."""
+        with self._screen:
+            run = self._run
+            if self.iterative and not self._stop_button.disabled:
+                self._pending = None
+                if run is not None:
+                    run.stopped.set()
+                self._end("Stopped" + (f" at step {self._film.frames[-1][0]}." if self._film.frames else "."))
+
+    def wait(self, seconds: float = 60.0) -> bool:
+        """Wait until nothing is being computed; False if that takes longer than `seconds`."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+        return not self.working
+
+    @property
+    def working(self) -> bool:
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    def reset(self) -> None:
+        """Back to the settings that the lesson gave."""
+        self._quiet = True
+        try:
+            for knob in self.knobs.values():
+                knob.reset()
+        finally:
+            self._quiet = False
+        self._changed(None)
+
+    def close(self) -> None:
+        self.stop()
+        _living.discard(self)
+        for each in _tree(self):
+            if each is not self:
+                each.close()
+        self._link.close()
+        super().close()
+
+    def _submit(self, job):
+        """Let the thread do `job` next, in place of any other that it has not begun."""
+        with self._lock:
+            self._pending = job
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=f"panel {self.name}", daemon=True)
+                self._thread.start()
+
+    def _work(self):
+        while True:
+            with self._lock:
+                job, self._pending = self._pending, None
+                if job is None:
+                    self._thread = None
+                    return
+            run = self._run = _Run()
+            try:
+                self._tell("Waiting for another panel …" if _turns.busy else "")
+                job(run)
+            except Exception as error:
+                with self._screen:
+                    if not run.stopped.is_set():
+                        self._fail(error)
+            finally:
+                run.stopped.set()
+
+    def _guarded(self, action):
+        try:
+            action()
+        except Exception as error:
+            self._fail(error)
+
+    # ── The work itself, in the panel's thread ──
+
+    def _prepare(self, run) -> dict:
+        """Load what the knobs name, let the menus follow, and return the arguments for the function."""
+        with _turns.turn(run.stopped.is_set):
+            while True:
+                chosen = self._network_name()
+                network = self._load_network(chosen)
+                self._follow(network)
+                settings = self.settings()
+                if self._network_name() == chosen:
+                    break
+            run.settings = settings
+            arguments = dict(settings)
+            for name, knob in self.knobs.items():
+                if isinstance(knob, Networks):
+                    arguments[name] = network
+                elif isinstance(knob, Pictures):
+                    arguments[name] = self._load_picture(knob, settings[name])
+                elif isinstance(knob, Categories) and network is not None and settings[name] is not None:
+                    arguments[name] = network.category(settings[name])
+        with self._screen:
+            if not run.stopped.is_set():
+                self._fail(None)
+                self._tell("Press Run." if self.iterative and not self._film.frames else "")
+        return self.constants | arguments
+
+    def _network_name(self):
+        return next((k.value for k in self.knobs.values() if isinstance(k, Networks)), None)
+
+    def _load_network(self, name):
+        if name is None:
+            return None
+        knob = next(k for k in self.knobs.values() if isinstance(k, Networks))
+        if knob.given is not None and knob.given.name == name:
+            if name not in self._given:
+                self._given[name] = _twin(knob.given)
+            return self._given[name]
+        if name not in _networks:
+            source = networks.SOURCES[name]
+            self._tell(f"Loading {name} …" if source.here else f"Downloading {name} ({source.megabytes} MB) …")
+        loaded = _network(name)
+        knob.refresh()
+        return loaded
+
+    def _follow(self, network):
+        """Let the menus of layers, channels and classes show what `network` has."""
+        if network is None:
+            return
+        layer = next((v for k, v in self.constants.items() if k == "layer"), None)
+        for knob in self.knobs.values():
+            if isinstance(knob, Layers):
+                layer = knob.follow(network)
+            elif isinstance(knob, Channels) and layer is not None:
+                knob.follow(network.shape(layer)[0])
+            elif isinstance(knob, Categories):
+                knob.follow(network)
+
+    def _load_picture(self, knob, name):
+        if name is None:
+            return None
+        if name == "as given":
+            return knob.given
+        knob.refresh()
+        if self.longest:
+            return images.resize(photos.photo(name), self.longest)
+        return photos.photo(name, self.size)
+
+    def _compute(self, run):
+        arguments = self._prepare(run)
+        self._tell("Computing …")
+        with _turns.turn(run.stopped.is_set):
+            start = time.perf_counter()
+            result = self.function(**arguments)
+            picture, text = self._render(result, arguments)
+        with self._screen:
+            self._show(_to_jpeg(picture), picture, text)
+            self._end(f"{time.perf_counter() - start:.2g} s")
+
+    def _iterate(self, run):
+        arguments = self._prepare(run)
+        film, losses = _Film(), {}
+        start = time.perf_counter()
+        drawing = shown = curve = 0.0
+        with _turns.turn(run.stopped.is_set):
+            steps = iter(self.function(**arguments))
+        step, first, fresh = None, None, True
+        try:
+            while True:
+                with _turns.turn(run.stopped.is_set):
+                    if run.stopped.is_set():
+                        return
+                    following = next(steps, None)
+                    if following is None:
+                        break
+                    step, now = following, time.perf_counter()
+                    first = first or (step.index, now)
+                    for name, value in step.losses.items():
+                        losses.setdefault(name, []).append((step.index, value))
+                    due = now - shown >= 1 / FRAMES_A_SECOND
+                    fresh = due or drawing < 0.2 * (now - start)  # drawing may take a fifth of the time
+                    if fresh:
+                        picture, text = self._render(step, arguments)
+                        jpeg = _to_jpeg(picture)
+                        drawing += time.perf_counter() - now
+                with self._screen:
+                    if run.stopped.is_set():
+                        return
+                    if fresh:
+                        film.add(step.index, step.total, jpeg, text)
+                    if due:
+                        shown = now
+                        self._film, self._losses = film, losses
+                        self._show(jpeg, picture, text)
+                        self._progress(step, first, now)
+                    if losses and now - curve >= 1 / CURVES_A_SECOND:
+                        curve = now
+                        self._draw_curve()
+            if step is None:
+                raise ValueError(f"{self.name} yielded no step")
+            if not fresh:
+                with _turns.turn(run.stopped.is_set):
+                    picture, text = self._render(step, arguments)
+                    jpeg = _to_jpeg(picture)
+                film.add(step.total, step.total, jpeg, text)
+            with self._screen:
+                if run.stopped.is_set():
+                    return
+                self._film, self._losses = film, losses
+                self._show(jpeg, picture, text)
+                self._bar.value = 1
+                seconds = time.perf_counter() - start
+                self._end(f"{step.index} steps in {seconds:.1f} s ({step.index / seconds:.1f} steps/s)")
+        finally:
+            if hasattr(steps, "close"):
+                steps.close()
+
+    # ── What is shown ──
+
+    def _render(self, result, arguments):
+        """The picture (PIL) and the text of a result."""
+        shown = getattr(result, "image", result)
+        if self.draw is not None:
+            known = inspect.signature(self.function).bind(**arguments)
+            known.apply_defaults()
+            wanted = list(inspect.signature(self.draw).parameters)[1:]
+            more = {name: known.arguments[name] for name in wanted if name in known.arguments}
+            shown = self.draw(result, **more)
+        text = ""
+        if isinstance(shown, tuple):
+            shown, text = shown
+        return _to_picture(shown), str(text)
+
+    def _show(self, jpeg, picture, text):
+        """Put a picture on the screen; `picture` is None for one from the film."""
+        self._jpeg, self._picture = jpeg, picture
+        if picture is not None:
+            wide = min(WIDEST, picture.width if picture.width >= 400 else 400)
+            if self._image.layout.width != f"{wide}px":
+                self._image.layout.width = f"{wide}px"
+                self._right.layout.flex = f"1 1 {wide}px"
+            self._image.layout.display = self._right.layout.display = None
+        self._image.value = jpeg
+        self._text.value = f'<div class="panel-text">{html.escape(text)}</div>' if text else ""
+        self._text.layout.display = None if text else "none"
+        self._png_button.disabled = False
+
+    def _progress(self, step, first, now):
+        self._bar.layout.display = None
+        self._bar.value = step.index / step.total
+        text = f"Step {step.index} of {step.total}"
+        if step.index > first[0]:
+            rate = (step.index - first[0]) / (now - first[1])
+            text += f" · {rate:.3g} steps/s · {(step.total - step.index) / rate:.0f} s left"
+        self._working_status = text
+        self._tell_about_new_settings()
+
+    _working_status = ""
+
+    def _tell_about_new_settings(self):
+        run = self._run
+        changed = run is not None and run.settings is not None and not _same(run.settings, self.settings())
+        self._tell(self._working_status + (" · press Stop and Run to use the new settings" if changed else ""))
+
+    def _tell(self, text):
+        self._status.value = f'<span class="panel-status" role="status">{html.escape(text)}</span>'
+
+    def _end(self, text):
+        """The buttons and the scrubber as they are between runs."""
+        self._tell(text)
+        self._run_button.disabled, self._stop_button.disabled = False, True
+        frames = self._film.frames
+        self._gif_button.disabled = len(frames) < 2
+        if len(frames) > 1:
+            self._quiet = True
+            self._scrubber.max = len(frames) - 1
+            self._scrubber.value = len(frames) - 1
+            self._quiet = False
+            self._scrubber.layout.display = None
+            self._scrubber.description = f"step {frames[-1][0]}"
+            self._scrubber.style.description_width = f"{6 + len(str(self._film.total))}ch"
+        if self._losses:
+            self._draw_curve()
+
+    def _draw_curve(self):
+        self._curve.value = "".join(_sparkline(name, values) for name, values in self._losses.items())
+        self._curve.layout.display = None
+
+    def _fail(self, error):
+        """Show an error as one line, or none; the buttons are those between runs."""
+        self.error = "" if error is None else _one_line(error, self.knobs)
+        self._message.value = f'<div class="panel-error" role="alert">{html.escape(self.error)}</div>'
+        self._message.layout.display = "none" if error is None else None
+        if error is not None:
+            self._end("")
+
+    def _scrub(self, change):
+        frames = self._film.frames
+        if self._quiet or not self._stop_button.disabled or change.new >= len(frames):
+            return
+        index, jpeg, text = frames[change.new]
+        self._scrubber.description = f"step {index}"
+        self._show(jpeg, None, text)
+
+    # ── Buttons ──
+
+    def settings(self) -> dict:
+        """The knobs as they stand: parameter name → value, or the name of a network or picture."""
+        return {name: knob.value for name, knob in self.knobs.items()}
+
+    def _show_call(self):
+        self._source.layout.display = None if self._call_button.value else "none"
+        if self._call_button.value:
+            self._source.value = f'<pre class="panel-source">{html.escape(self.call)}</pre>'
+
+    @property
+    def call(self) -> str:
+        modules, notes, arguments = set(), [], []
+        for name, value in (self.constants | self.settings()).items():
+            knob = self.knobs.get(name)
+            code = repr(value)
+            if isinstance(knob, Networks):
+                code = f'networks.load("{value}")' if value in networks.SOURCES else name
+                modules |= {"networks"} if value in networks.SOURCES else set()
+            elif isinstance(knob, Pictures) and value not in (None, "as given"):
+                code, modules = f'photos.photo("{value}", {self.size})', modules | {"photos"}
+                if self.longest:
+                    code, modules = f'images.resize(photos.photo("{value}"), {self.longest})', modules | {"images"}
+            elif value == "as given" if isinstance(value, str) else not _is_literal(value):
+                code = name
+            if code == name:
+                notes.append(f"# {name}: what was given to the panel")
+            arguments.append(f"{name}={code}")
+        lines = [f"from helpers import {', '.join(sorted(modules))}"] if modules else []
+        if self.function.__module__ != "__main__":
+            lines.append(f"from {self.function.__module__} import {self.name}")
+        if self.iterative:
+            lines.append("from helpers.steps import finish")
+        call = f"{self.name}({', '.join(arguments)})"
+        lines.append(f"result = {f'finish({call})' if self.iterative else call}")
+        return "\n".join([*notes, *lines])
+
+    def _upload(self, knob, files):
+        def keep():
+            for file in files:
+                content = bytes(file["content"])
+                images.load(content)  # refuse what is no picture
+                name = re.sub(r"[^\w.-]+", "-", Path(file["name"]).name)
+                path = _free_name(photos.MINE, Path(name).stem, Path(name).suffix or ".png")
+                images.write_atomically(path, lambda stream, content=content: stream.write(content))
+                knob.refresh(choose=path.name)
+
+        self._guarded(keep)
+
+    def save_png(self) -> Path:
+        """Write the picture into the working folder, which is the notebook's, under a name not taken."""
+        picture = self._picture or pillow.open(BytesIO(self._jpeg))
+        return self._save(".png", lambda file: picture.save(file, format="PNG"))
+
+    def save_gif(self) -> Path:
+        """Write the recorded steps as an endless film of four seconds."""
+        return self._save(".gif", self._film.gif)
+
+    def _save(self, suffix, write):
+        path = _free_name(Path.cwd(), self.name, suffix)
+        images.write_atomically(path, write)
+        self._tell(f"Saved {path.name} beside the notebook.")
+        return path
+
+    # ── The cell that made it ──
+
+    def _replace_former(self):
+        """Close the panels that an earlier run of the same cell left behind."""
+        for other in living():
+            if self._cell[0] is not None and other._cell[0] == self._cell[0] and other._cell[1] != self._cell[1]:
+                other.close()
+            elif self._cell[0] is None and other.title == self.title:
+                other.stop()
+
+
+STYLE = """<style>
+.panel-status { color: var(--jp-ui-font-color2); font-size: var(--jp-ui-font-size1); }
+.panel-error { color: var(--jp-ui-font-color1); border-left: 4px solid var(--jp-error-color1); padding: 2px 8px;
+  line-height: 1.4; overflow-wrap: anywhere; }
+.panel-text { color: var(--jp-ui-font-color1); white-space: pre-wrap; line-height: 1.4; }
+.panel-source { color: var(--jp-content-font-color1); background: var(--jp-cell-editor-background); padding: 6px;
+  border: 1px solid var(--jp-border-color2); white-space: pre-wrap; user-select: all; overflow-wrap: anywhere; }
+.panel-curve { color: var(--jp-ui-font-color2); font-size: var(--jp-ui-font-size0); }
+.panel-curve polyline { fill: none; stroke: var(--jp-brand-color1); stroke-width: 1.5; }
+</style>"""
+
+
+def _tree(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from _tree(child)
+
+
+def _name(function):
+    return getattr(getattr(function, "func", function), "__name__", type(function).__name__)
+
+
+def _is_iterative(function):
+    if inspect.isgeneratorfunction(function):
+        return True
+    returns = typing.get_type_hints(getattr(function, "func", function)).get("return")
+    return typing.get_origin(returns) in (Iterator, Iterable, typing.get_origin(typing.Generator[int, None, None]))
+
+
+def _executing_cell():
+    """(cell, execution) that is under way in the kernel, or (None, None)."""
+    try:
+        parent = get_ipython().kernel.get_parent("shell")
+    except (NameError, AttributeError):
+        return None, None
+    return parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
+
+
+def _is_literal(value):
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_literal, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _same(one, other):
+    return repr(one) == repr(other)
+
+
+def _free_name(folder, stem, suffix):
+    """The first of stem-1, stem-2, … that no file in `folder` has."""
+    number = 1
+    while (folder / f"{stem}-{number}{suffix}").exists():
+        number += 1
+    return folder / f"{stem}-{number}{suffix}"
+
+
+def _to_picture(shown) -> pillow.Image:
+    if isinstance(shown, Tensor):
+        if shown.ndim != 4 or shown.shape[1] != 3:
+            raise TypeError(f"a picture must have shape (N, 3, H, W), not {tuple(shown.shape)}; give the panel a draw")
+        picture = images.to_pil(images.grid(shown.detach().float().cpu()))
+        enlarge = 256 // max(picture.size)
+        if enlarge > 1:  # squares for pixels, not a blur
+            picture = picture.resize((picture.width * enlarge, picture.height * enlarge), pillow.Resampling.NEAREST)
+        return picture
+    if isinstance(shown, Figure):
+        file = BytesIO()
+        shown.savefig(file, format="png", dpi=96, bbox_inches="tight", pil_kwargs={"compress_level": 1})
+        return pillow.open(file).convert("RGB")
+    if isinstance(shown, pillow.Image):
+        return shown.convert("RGB")
+    raise TypeError(f"draw must return a picture (N, 3, H, W), a PIL image or a Figure, not {type(shown).__name__}")
+
+
+def _to_jpeg(picture):
+    file = BytesIO()
+    picture.save(file, format="JPEG", quality=90)
+    return file.getvalue()
+
+
+LOWER = ("size", "batch", "batch_size", "count", "samples", "octaves", "scale", "steps", "width", "height")
+
+
+def _one_line(error, knobs):
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in text:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        smaller = [name for name in knobs if name in LOWER]
+        return f"Out of memory: {f'lower {chr(32).join(smaller)} or ' if smaller else ''}choose a smaller network"
+    text = text.splitlines()[0]
+    known = isinstance(error, (ValueError, TypeError, FloatingPointError, FileNotFoundError))
+    known = known or type(error).__module__.startswith("helpers")
+    return text if known else f"{type(error).__name__}: {text}"
+
+
+def _sparkline(name, values):
+    """One term of the objective as a small curve over the steps; logarithmic where it spans decades."""
+    import math
+
+    values = values[:: max(1, len(values) // 200)] + values[-1:]
+    xs, ys = zip(*values, strict=True)
+    heights = ys
+    if min(ys) > 0 and max(ys) > 30 * min(ys):
+        heights = [math.log(y) for y in ys]
+    low, high = min(heights), max(heights)
+    wide = max(1, xs[-1] - xs[0])
+    points = " ".join(
+        f"{(x - xs[0]) / wide * 240:.1f},{38 - (h - low) / ((high - low) or 1) * 36:.1f}"
+        for x, h in zip(xs, heights, strict=True)
+    )
+    return (
+        f'<div class="panel-curve">{html.escape(name)} {ys[-1]:.4g}<br>'
+        f'<svg width="240" height="40" role="img" aria-label="{html.escape(name)} over the steps">'
+        f'<polyline points="{points}"/></svg></div>'
+    )
