@@ -47,6 +47,21 @@ class Step:
             raise FloatingPointError(f"step {self.index} of {self.total}: the image holds NaN or infinity")
 
 
+def within_memory(steps: Iterable[Step], advice: str) -> Iterator[Step]:
+    """Pass `steps` on; where CUDA's memory is too small, free what the method held and say what to lower.
+
+    Raises:
+        MemoryError: with `advice`. Nothing of the failed step is referred to any more, so nothing stays allocated.
+    """
+    try:
+        yield from steps
+        return
+    except torch.cuda.OutOfMemoryError:
+        pass  # raising in here would keep the failed frames, and with them their tensors, as the error's context
+    torch.cuda.empty_cache()
+    raise MemoryError(f"the GPU's memory is too small: {advice}")
+
+
 def finish(steps: Iterable[Step], description: str = "") -> Step:
     """Run a method to its end behind a progress bar and return its last `Step`.
 
