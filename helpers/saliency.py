@@ -1,0 +1,565 @@
+"""Which pixels a score hangs on: gradients, their remedies, guided backprop, and a test of sanity.
+
+Every map is a gradient with respect to the picture's own pixels, values in [0, 1], whatever the network's
+normalisation. Forward and backward run once for a batch; only the pixels are differentiated.
+
+Sources:
+    Simonyan, Vedaldi, Zisserman 2014, "Deep Inside Convolutional Networks", section 3 (saliency)
+    Springenberg et al. 2015, "Striving for Simplicity", section 3.4 (guided backprop)
+    Zeiler, Fergus 2014, "Visualizing and Understanding Convolutional Networks", section 2.1 (deconvnet)
+    Smilkov et al. 2017, "SmoothGrad", section 3
+    Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks", sections 3 and 5
+    Adebayo et al. 2018, "Sanity Checks for Saliency Maps", section 4
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from helpers.images import Image, check
+from helpers.networks import Category, Channel, Layer, Network
+from helpers.steps import Seed, Step
+
+Rule = Literal["gradient", "guided", "deconvnet"]
+Score = Literal["logit", "probability", "log-probability"]
+Colours = Literal["max", "l2", "signed", "all"]
+Baseline = Literal["mean", "black", "white"]
+
+
+# ── The backward rule of a ReLU ──────────────────────────────────────────────────────────────────────────────
+
+
+class _Guided(torch.autograd.Function):
+    """A ReLU, cut off at `ceiling`, that lets only positive gradients pass where the unit was active."""
+
+    @staticmethod
+    def forward(ctx, x, ceiling, in_place):
+        ctx.save_for_backward((x > 0) & (x < ceiling))
+        if in_place:
+            ctx.mark_dirty(x)
+        return _clip(x, ceiling, in_place)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (active,) = ctx.saved_tensors
+        return torch.where(active & (gradient > 0), gradient, 0), None, None
+
+
+class _Deconvnet(torch.autograd.Function):
+    """A ReLU, cut off at `ceiling`, whose gradient is itself rectified, wherever the unit stood."""
+
+    @staticmethod
+    def forward(ctx, x, ceiling, in_place):
+        if in_place:
+            ctx.mark_dirty(x)
+        return _clip(x, ceiling, in_place)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return torch.where(gradient > 0, gradient, 0), None, None
+
+
+def _clip(x, ceiling, in_place):
+    if ceiling == float("inf"):
+        return torch.relu_(x) if in_place else torch.relu(x)
+    return F.hardtanh(x, 0.0, ceiling, inplace=in_place)
+
+
+class ReluRule(TorchFunctionMode):
+    """A context in which every ReLU that runs gets another backward rule: `with ReluRule("guided") as rule:`
+
+    It stands between PyTorch's functions and whoever calls them, so modules, plain functions, a module that is
+    used again, in-place ReLUs and ReLU6 are all the same to it. (A hook on `nn.ReLU` modules sees none of the
+    57 ReLUs of GoogLeNet, which are function calls, and 120 of DenseNet-121's 121.)
+
+    Attributes:
+        met: how many ReLUs ran inside the context, counted where PyTorch hands them to the device.
+        changed: how many of them were given the rule. On leaving the context the two must agree.
+
+    Raises:
+        ValueError: `rule` is not one of those named.
+        RuntimeError: on leaving, when a ReLU ran that could not be changed, as in a compiled or scripted model.
+    """
+
+    def __init__(self, rule: Rule = "guided"):
+        super().__init__()
+        self.rule = _one_of("rule", rule, Rule)
+        self.changed = 0
+        self._watch = _CountRelus()
+
+    @property
+    def met(self) -> int:
+        return self._watch.met
+
+    def __enter__(self):
+        self._watch.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, kind, error, trace):
+        super().__exit__(kind, error, trace)
+        self._watch.__exit__(kind, error, trace)
+        if kind is None and self.rule != "gradient" and self.met != self.changed:
+            raise RuntimeError(
+                f"rule {self.rule!r} reached {self.changed} of the {self.met} ReLUs that ran; "
+                "a compiled or scripted model hides the others"
+            )
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        relu = _as_relu(function, args, kwargs)
+        if relu is None or self.rule == "gradient":
+            return function(*args, **kwargs)
+        self.changed += 1
+        return (_Guided if self.rule == "guided" else _Deconvnet).apply(*relu)
+
+
+class _CountRelus(TorchDispatchMode):
+    """Counts the ReLUs that reach the device, whoever called them."""
+
+    def __init__(self):
+        super().__init__()
+        self.met = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__.rstrip("_")
+        bounds = {"relu": (), "hardtanh": args[1:2], "threshold": args[1:3]}.get(name, (1,))
+        self.met += all(bound == 0 for bound in bounds)
+        return function(*args, **(kwargs or {}))
+
+
+_aten = torch.ops.aten
+_RELU = {F.relu, torch.relu, Tensor.relu, _aten.relu}
+_RELU_IN_PLACE = {torch.relu_, Tensor.relu_, _aten.relu_}
+_RELU6 = {F.relu6}
+_HARDTANH = {F.hardtanh, F.hardtanh_}
+_THRESHOLD = {F.threshold, F.threshold_, torch.threshold, torch.threshold_}
+
+
+def _as_relu(function, args, kwargs):
+    """(tensor, ceiling, in place) when this call computes min(max(x, 0), ceiling), else None."""
+    if function in _RELU or function in _RELU_IN_PLACE:
+        x, in_place = _arguments(args, kwargs, input=None, inplace=False)
+        return x, float("inf"), in_place or function in _RELU_IN_PLACE
+    if function in _RELU6:
+        x, in_place = _arguments(args, kwargs, input=None, inplace=False)
+        return x, 6.0, in_place
+    if function in _HARDTANH:
+        x, low, high, in_place = _arguments(args, kwargs, input=None, min_val=-1.0, max_val=1.0, inplace=False)
+        return (x, high, in_place or function is F.hardtanh_) if low == 0 else None
+    if function in _THRESHOLD:
+        x, threshold, value, in_place = _arguments(args, kwargs, input=None, threshold=None, value=None, inplace=False)
+        in_place = in_place or function in (F.threshold_, torch.threshold_)
+        return (x, float("inf"), in_place) if threshold == value == 0 else None
+    return None
+
+
+def _arguments(args, kwargs, **defaults):
+    """A call's arguments in the order of `defaults`, given by place or by name."""
+    return [args[i] if i < len(args) else kwargs.get(name, value) for i, (name, value) in enumerate(defaults.items())]
+
+
+# ── The gradient of a class score ────────────────────────────────────────────────────────────────────────────
+
+
+def saliency(
+    network: Network,
+    image: Image,
+    category: Category,
+    of: Score = "logit",
+    rule: Rule = "gradient",
+    times_input: bool = False,
+    colours: Colours = "max",
+) -> Tensor:
+    """How strongly each pixel pulls at a class score: |∂score/∂pixel|, the largest over the colours.
+
+    Simonyan et al. 2014, section 3.1; all images in one forward and one backward pass.
+
+    Args:
+        image: (N, 3, H, W) in [0, 1].
+        category: one class for all images, or a sequence of N of them.
+        of: the class score before softmax, or what softmax makes of it.
+        rule: how the gradient passes a ReLU; see `ReluRule`.
+        times_input: multiply the gradient by pixel − mean pixel: the first-order share of each pixel in what
+            sets the picture apart from a plain one.
+        colours: what becomes of the three colours; see `join_colours`.
+
+    Returns:
+        (N, 1, H, W), or (N, 3, H, W) for `colours="all"`.
+
+    Raises:
+        ValueError, TypeError: a bad image, category or choice; the message names it.
+    """
+    targets, image = _prepare(network, image, category, of=of, colours=colours)
+    gradient = _gradient(image, rule, lambda pixels: _score(network(pixels), targets, of))
+    if times_input:
+        gradient = gradient * (image - _baseline(network, image, "mean"))
+    return join_colours(gradient, colours)
+
+
+def join_colours(gradient: Tensor, colours: Colours = "max") -> Tensor:
+    """Three numbers a pixel (N, 3, H, W) as one (N, 1, H, W).
+
+    "max": the largest absolute value, max_c |g_c| (Simonyan et al. 2014, section 3.1); "l2": √Σ_c g_c²;
+    "signed": Σ_c g_c, the change when the pixel brightens in all colours; "all": left as they are.
+    """
+    _one_of("colours", colours, Colours)
+    if colours == "max":
+        return gradient.abs().amax(1, keepdim=True)
+    if colours == "l2":
+        return gradient.norm(dim=1, keepdim=True)
+    return gradient.sum(1, keepdim=True) if colours == "signed" else gradient
+
+
+def _gradient(image, rule, value):
+    """∂ Σ value(image) / ∂ image, with `rule` at every ReLU."""
+    pixels = image.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        with ReluRule(rule):
+            total = value(pixels).sum()  # images do not influence one another: one sum serves them all
+        return torch.autograd.grad(total, pixels)[0]
+
+
+def _score(logits, targets, of):
+    if of == "probability":
+        logits = logits.softmax(1)
+    elif of == "log-probability":
+        logits = logits.log_softmax(1)
+    return logits.gather(1, targets[:, None])[:, 0]
+
+
+def _prepare(network, image, category, **choices):
+    """Check the arguments that all maps share; the classes as a tensor (N,), and the image on the device."""
+    image = check(image, "image").detach().to(network.device)
+    for name, kind in (("of", Score), ("colours", Colours)):
+        if name in choices:
+            _one_of(name, choices[name], kind)
+    several = isinstance(category, (Sequence, Tensor)) and not isinstance(category, str)
+    categories = list(category) if several else [category] * len(image)
+    if len(categories) != len(image):
+        raise ValueError(f"category must be one class, or one for each of the {len(image)} images")
+    if not network.categories:
+        raise ValueError(f"network {network.name} has no classifier; use neuron() on one of its layers")
+    targets = [network.category(c if isinstance(c, str) else int(c)) for c in categories]
+    return torch.tensor(targets, device=network.device), image
+
+
+def _baseline(network, image, baseline):
+    colour = {"mean": network.mean_pixel, "black": torch.zeros(3), "white": torch.ones(3)}[baseline]
+    return colour.to(image).view(1, 3, 1, 1).expand_as(image)
+
+
+def _one_of(name, value, kind):
+    if value not in get_args(kind):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
+    return value
+
+
+def _at_least(name, value, least):
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+
+
+# ── The remedies for noise ───────────────────────────────────────────────────────────────────────────────────
+
+
+def smoothgrad(
+    network: Network,
+    image: Image,
+    category: Category,
+    level: Annotated[float, (0.0, 0.5, 0.01)] = 0.15,
+    samples: Annotated[int, (1, 64, 1)] = 24,
+    rule: Rule = "gradient",
+    colours: Colours = "max",
+    of: Score = "logit",
+    seed: Seed = 0,
+    batch: int = 8,
+) -> Tensor:
+    """The mean gradient over noisy copies of the picture (Smilkov et al. 2017, equation in section 3.1).
+
+    The noise is normal with σ = level × (max − min of the picture), as in the paper; the same noise serves every
+    image of a batch, so that each gets what it would get alone. The signed gradients are averaged, and only
+    their mean is joined over the colours.
+
+    Args:
+        level: σ as a part of the picture's range; the paper advises 0.1 to 0.2.
+        samples: how many copies.
+        batch: how many pictures go through the network at once.
+        image, category, of, rule, colours: as in `saliency`.
+
+    Returns:
+        (N, 1, H, W), or (N, 3, H, W) for `colours="all"`.
+    """
+    targets, image = _prepare(network, image, category, of=of, colours=colours)
+    _at_least("level", level, 0)
+    _at_least("samples", samples, 1)
+    _at_least("batch", batch, 1)
+    sigma = level * (image.amax((1, 2, 3), keepdim=True) - image.amin((1, 2, 3), keepdim=True))
+    random = torch.Generator().manual_seed(seed)
+
+    def noisy(count):
+        noise = torch.randn(count, 1, *image.shape[1:], generator=random, dtype=image.dtype)
+        return image + sigma * noise.to(image.device)
+
+    total = torch.zeros_like(image)
+    for count in _chunks(samples, batch // len(image)):
+        total += _summed_gradient(network, noisy(count), targets, of, rule)
+    return join_colours(total / samples, colours)
+
+
+def integrated_gradients(
+    network: Network,
+    image: Image,
+    category: Category,
+    baseline: Baseline = "mean",
+    steps: Annotated[int, (1, 100, 1)] = 32,
+    colours: Colours = "signed",
+    of: Score = "logit",
+    batch: int = 8,
+) -> Tensor:
+    """The gradient gathered on the straight way from a plain picture to this one, times that way.
+
+    IG = (x − x₀) · ∫₀¹ ∂score(x₀ + α (x − x₀))/∂x dα (Sundararajan et al. 2017, equation 1). Complete: the sum
+    over all pixels and colours is score(x) − score(x₀) but for the error of the sum that stands for ∫.
+
+    Args:
+        baseline: the plain picture x₀: the network's mean pixel everywhere, or black, or white.
+        steps: points on the way. The paper sums at the right ends of the steps (equation 3); the midpoints
+            taken here come closer with as many.
+        batch: how many pictures go through the network at once.
+        image, category, of, colours: as in `saliency`; "signed" keeps completeness.
+
+    Returns:
+        (N, 1, H, W), or (N, 3, H, W) for `colours="all"`.
+    """
+    targets, image = _prepare(network, image, category, of=of, colours=colours)
+    _one_of("baseline", baseline, Baseline)
+    _at_least("steps", steps, 1)
+    _at_least("batch", batch, 1)
+    plain = _baseline(network, image, baseline)
+    alphas = (torch.arange(steps, dtype=image.dtype, device=image.device) + 0.5) / steps
+    total = torch.zeros_like(image)
+    for some in alphas.split(max(1, batch // len(image))):
+        total += _summed_gradient(network, plain + some.view(-1, 1, 1, 1, 1) * (image - plain), targets, of)
+    return join_colours((image - plain) * total / steps, colours)
+
+
+def _chunks(total, size):
+    """`total` as parts of at most `size` (at least 1)."""
+    size = max(1, size)
+    return [min(size, total - start) for start in range(0, total, size)]
+
+
+def _summed_gradient(network, copies, targets, of, rule="gradient"):
+    """The gradients at several copies of a batch, (K, N, 3, H, W), summed over the copies: (N, 3, H, W)."""
+    count = len(copies)
+    gradient = _gradient(copies.flatten(0, 1), rule, lambda x: _score(network(x), targets.repeat(count), of))
+    return gradient.unflatten(0, (count, -1)).sum(0)
+
+
+# ── The gradient of any neuron ───────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """What N units see in N pictures.
+
+    Attributes:
+        gradient: of each unit with respect to its picture's pixels, (N, 3, H, W).
+        activation: of each unit, (N,).
+        channel: of each unit, (N,).
+        position: row and column of each unit in its layer, (N, 2); zeros where the layer has no positions.
+        boxes: (top, left, bottom, right) of the pixels that each unit can see; they may reach into the padding.
+    """
+
+    gradient: Tensor
+    activation: Tensor
+    channel: Tensor
+    position: Tensor
+    boxes: list[tuple[int, int, int, int]]
+
+    def crop(self, image: Tensor, fill: float = 1.0) -> Tensor:
+        """The box of each unit from (N, C, H, W), or from the one image of all, with `fill` where it leaves it."""
+        images = image.expand(len(self.boxes), -1, -1, -1)
+        return torch.stack([_crop(picture, box, fill) for picture, box in zip(images, self.boxes, strict=True)])
+
+
+def _crop(picture, box, fill):
+    top, left, bottom, right = box
+    height, width = picture.shape[-2:]
+    inside = picture[:, max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+    return F.pad(inside, (max(0, -left), max(0, right - width), max(0, -top), max(0, bottom - height)), value=fill)
+
+
+def neurons(
+    network: Network,
+    image: Image,
+    layer: Layer,
+    channel: Channel,
+    rule: Rule = "guided",
+    position: tuple[int, int] | None = None,
+) -> Neurons:
+    """The gradient of a unit of any layer: where a channel is strongest in the picture, or at `position`.
+
+    Guided backprop of a neuron: Springenberg et al. 2015, section 3.4.
+
+    Args:
+        image: (N, 3, H, W) in [0, 1].
+        channel: one for all pictures, or a sequence: N of them for N pictures, or any number for one picture.
+        rule: how the gradient passes a ReLU; see `ReluRule`.
+        position: (row, column) in the layer; default: the channel's strongest position in each picture. Also
+            a sequence of them, one a unit. Without a meaning for layers that have no positions.
+
+    Raises:
+        ValueError, TypeError: a bad image, layer, channel, position or rule; the message names it.
+    """
+    image = check(image, "image").detach().to(network.device)
+    _one_of("rule", rule, Rule)
+    size = tuple(image.shape[-2:])
+    shape = network.shape(layer, size)
+    channels = _channels(channel, shape[0], layer, len(image))
+    image = image.expand(len(channels), -1, -1, -1)
+    places = _places(position, shape, layer, len(channels))
+    index = torch.arange(len(channels), device=network.device)
+    seen = {}
+
+    def unit(pixels):
+        maps = network.activation(pixels, layer)[index, channels.to(network.device)]  # (N, H', W') or (N,)
+        flat = maps.reshape(len(maps), -1)
+        seen["place"] = flat.detach().argmax(1) if places is None else places.to(flat.device)
+        seen["value"] = flat.gather(1, seen["place"][:, None])[:, 0]
+        return seen["value"]
+
+    gradient = _gradient(image, rule, unit)
+    width = shape[2] if len(shape) == 3 else 1
+    at = torch.stack([seen["place"] // width, seen["place"] % width], 1).cpu()
+    field = network.receptive_field(layer, size)
+    boxes = [field.box(row, column) for row, column in at.tolist()]
+    return Neurons(gradient, seen["value"].detach(), channels, at, boxes)
+
+
+def _channels(channel, count, layer, images):
+    several = isinstance(channel, (Sequence, Tensor, range))
+    channels = torch.as_tensor(list(channel) if several else [channel] * images)
+    if len(channels) == 0 or (images > 1 and len(channels) != images):
+        raise ValueError(f"channel must be one number, or one for each of the {images} images, not {len(channels)}")
+    if channels.is_floating_point() or channels.min() < 0 or channels.max() >= count:
+        raise ValueError(f"channel must be a whole number from 0 to {count - 1} in layer {layer!r}, not {channel}")
+    return channels
+
+
+def _places(position, shape, layer, count):
+    """Positions as indices into a flattened map, (N,); None leaves the choice to the activations."""
+    if position is None:
+        return None
+    places = torch.as_tensor(position).reshape(-1, 2).expand(count, 2)
+    rows, columns = shape[1:] if len(shape) == 3 else (1, 1)
+    if (places < 0).any() or (places >= torch.tensor([rows, columns])).any():
+        raise ValueError(f"position must lie in the {rows}×{columns} map of layer {layer!r}, not {position}")
+    return places[:, 0] * columns + places[:, 1]
+
+
+def as_picture(gradient: Tensor, clip: float = 0.995) -> Tensor:
+    """Signed gradients (N, 3, H, W) as pictures in [0, 1]: grey is zero.
+
+    A few pixels are far larger than all others, so the scale of each picture is its `clip` quantile of |gradient|,
+    and what exceeds it is cut off.
+    """
+    if not 0 < clip <= 1:
+        raise ValueError(f"clip must be above 0 and at most 1, not {clip}")
+    scale = gradient.abs().flatten(1).quantile(clip, dim=1).view(-1, 1, 1, 1)
+    return (0.5 + 0.5 * gradient / scale.clamp_min(torch.finfo(gradient.dtype).tiny)).clamp(0, 1)
+
+
+# ── A test of sanity ─────────────────────────────────────────────────────────────────────────────────────────
+
+Method = Literal["gradient", "guided", "deconvnet", "smoothgrad", "integrated"]
+
+
+def sanity_check(
+    network: Network,
+    image: Image,
+    category: Category,
+    method: Method = "guided",
+    cascade: bool = True,
+    seed: Seed = 0,
+) -> Iterator[Step]:
+    """Destroy what the network has learned, stage by stage from the top, and watch whether a map notices.
+
+    Adebayo et al. 2018, section 4 (cascading randomisation) and 4.1 (independent). A copy is randomised; the
+    network itself is left alone. Step 1 is the trained network; step 1 + i has `stages(network)[i - 1]`
+    randomised too. Departure: the paper draws new weights as before training; here the numbers of each tensor
+    are shuffled, which leaves every layer its own range.
+
+    Args:
+        image: one picture (1, 3, H, W) in [0, 1].
+        cascade: randomise all stages from the top down to this one; otherwise this one alone.
+
+    Yields:
+        Steps whose image is the map (1, 1, H, W), the largest |value| over the colours, and whose loss
+        "rank correlation" is Spearman's, between this map and that of the trained network.
+
+    Raises:
+        ValueError, TypeError: a bad image, category or method; the message names it.
+    """
+    _prepare(network, image, category)
+    if len(image) != 1:
+        raise ValueError(f"image must be one picture, not a batch of {len(image)}")
+    _one_of("method", method, Method)
+    return _sanity_steps(network, image, category, method, cascade, seed)
+
+
+def _sanity_steps(network, image, category, method, cascade, seed):
+    remedies = {"smoothgrad": smoothgrad, "integrated": integrated_gradients}
+    arguments = {"colours": "max"} if method in remedies else {"rule": method}
+    names = stages(network)
+    trained, randomised = None, copy.deepcopy(network)
+    random = torch.Generator().manual_seed(seed)
+    for i, name in enumerate([None, *names], start=1):
+        if name is not None:
+            randomised = randomised if cascade else copy.deepcopy(network)
+            _shuffle(randomised.model.get_submodule(name), random)
+        heat = remedies.get(method, saliency)(randomised, image, category, **arguments)
+        trained = heat if trained is None else trained
+        yield Step(i, len(names) + 1, heat, {"rank correlation": rank_correlation(heat, trained)})
+
+
+def stages(network: Network) -> list[str]:
+    """The paths of a network's parts that hold weights, the last one first: what `sanity_check` randomises."""
+    return list(reversed(_parts(network.model)))
+
+
+def _parts(module, path=""):
+    """Children in order; a chain of layers counts as its links, any other module as one."""
+    found = []
+    for name, child in module.named_children():
+        below = f"{path}.{name}" if path else name
+        if isinstance(child, nn.Sequential):
+            found += _parts(child, below)
+        elif any(True for _ in child.parameters()):
+            found.append(below)
+    return found
+
+
+def _shuffle(module, random):
+    for tensor in [*module.parameters(), *module.buffers()]:
+        if tensor.numel() > 1:
+            order = torch.randperm(tensor.numel(), generator=random).to(tensor.device)
+            tensor.data = tensor.data.flatten()[order].view_as(tensor)
+
+
+def rank_correlation(a: Tensor, b: Tensor) -> float:
+    """Spearman's rank correlation of two maps of one shape, from −1 to 1; 0 where one of them is constant."""
+    if a.shape != b.shape:
+        raise ValueError(f"the maps must have one shape, not {tuple(a.shape)} and {tuple(b.shape)}")
+    a, b = a.detach().cpu().flatten(), b.detach().cpu().flatten()
+    if a.min() == a.max() or b.min() == b.max():
+        return 0.0  # a map that says nothing agrees with nothing
+    return float(spearmanr(a, b).statistic)
