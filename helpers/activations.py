@@ -122,6 +122,7 @@ class Trace:
     field: ReceptiveField
 
 
+@torch.inference_mode(False)  # in inference mode operations arrive undivided, and fields would not compose
 def trace(model: nn.Module, size: tuple[int, int]) -> dict[str, Trace]:
     """Shapes and exact receptive fields of every layer for images of `size` (height, width).
 

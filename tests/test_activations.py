@@ -126,6 +126,13 @@ def test_uneven_adaptive_pooling_and_gates_see_everything():
     assert traced["gate"].field.box() == traced["pool"].field.box() == (0, 0, 8, 8)
 
 
+def test_trace_is_the_same_in_inference_mode():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 3))
+    expected = trace(model, (32, 32))
+    with torch.inference_mode():
+        assert trace(model, (32, 32)) == expected
+
+
 def excite_every_path(model):
     """Make every gradient that can be non-zero positive, so that its support is the true field."""
     for module in model.modules():
