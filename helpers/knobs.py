@@ -162,10 +162,8 @@ class Layers(Knob):
         if chosen not in options and chosen is not None and _has_layer(network, chosen):
             options.append(chosen)  # a module path
         if chosen not in options:
-            if chosen in before and len(before) > 1:
-                depth = before.index(chosen) / (len(before) - 1)
-            else:
-                depth = 0.5
+            known = chosen in before and len(before) > 1
+            depth = before.index(chosen) / (len(before) - 1) if known else 0.5
             chosen = options[round(depth * (len(options) - 1))]
         if before != options:
             self.widget.options = options

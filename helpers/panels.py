@@ -11,14 +11,17 @@ import atexit
 import copy
 import html
 import inspect
+import math
 import re
 import threading
 import time
 import typing
 import weakref
+from base64 import b64encode
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -32,6 +35,7 @@ from torch import Tensor
 from helpers import images, networks, photos
 from helpers.knobs import Categories, Channels, Layers, Networks, Pictures, make
 from helpers.networks import Network
+from helpers.steps import Step
 
 __all__ = ["Panel", "fixed", "living", "panel"]
 
@@ -104,16 +108,18 @@ class _Turns:
 _turns = _Turns()
 _living: "weakref.WeakSet[Panel]" = weakref.WeakSet()
 _networks: OrderedDict[str, Network] = OrderedDict()  # the few used last
+_loading = threading.Lock()
 
 
 def _network(name: str) -> Network:
     """A network of the registry, for the panels only: one that a cell uses meanwhile would share its hooks."""
-    if name not in _networks:
-        _networks[name] = networks.load(name)
-    _networks.move_to_end(name)
-    while len(_networks) > NETWORKS_KEPT:
-        _networks.popitem(last=False)
-    return _networks[name]
+    with _loading:
+        if name not in _networks:
+            _networks[name] = networks.load(name)
+        _networks.move_to_end(name)
+        while len(_networks) > NETWORKS_KEPT:
+            _networks.popitem(last=False)
+        return _networks[name]
 
 
 def _twin(network: Network) -> Network:
@@ -131,34 +137,73 @@ def _stop_all():
 # ── One panel ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Run:
-    """One computation: what it was started with, and whether it has been stopped."""
+@dataclass
+class _Frame:
+    """What one step looked like."""
 
-    def __init__(self):
-        self.settings: dict | None = None
-        self.stopped = threading.Event()
+    index: int
+    total: int
+    jpeg: bytes
+    text: str
 
 
 class _Film:
-    """Frames of a run, thinned evenly to at most `most`."""
+    """The frames of a run, thinned evenly to at most `most`; the last one is always kept."""
 
     def __init__(self, most: int = FRAMES_KEPT):
-        self.frames: list[tuple[int, bytes, str]] = []  # step, JPEG, text
-        self.total, self._most, self._every = 0, most, 1
+        self.frames: list[_Frame] = []
+        self._most, self._every = most, 1
 
-    def add(self, index: int, total: int, jpeg: bytes, text: str) -> None:
-        if self.frames and index < self.frames[-1][0] + self._every and index < total:
-            return
-        self.total = total
-        self.frames.append((index, jpeg, text))
+    def add(self, frame: _Frame) -> None:
+        if len(self.frames) > 1 and self.frames[-1].index < self.frames[-2].index + self._every:
+            self.frames.pop()  # it stood there only for being the last
+        self.frames.append(frame)
         if len(self.frames) > self._most:
             self.frames = self.frames[:-1:2] + self.frames[-1:]
             self._every *= 2
 
     def gif(self, file, seconds: float = 4.0) -> None:
-        pictures = [pillow.open(BytesIO(jpeg)) for _, jpeg, _ in self.frames]
+        pictures = [pillow.open(BytesIO(frame.jpeg)) for frame in self.frames]
         pause = max(20, round(1000 * seconds / len(pictures)))
         pictures[0].save(file, format="GIF", save_all=True, append_images=pictures[1:], duration=pause, loop=0)
+
+
+class _Run:
+    """One computation: what it was started with, whether it has been stopped, and what came of it so far."""
+
+    def __init__(self):
+        self.settings: dict | None = None
+        self.stopped = threading.Event()
+        self.film, self.losses = _Film(), {}
+        self.picture = None  # the last one without JPEG's losses
+        self.start = time.perf_counter()
+        self.drawing = self.shown = self.curve = 0.0
+        self.first: tuple[int, float] | None = None
+        self.step: Step | None = None
+
+    def take(self, step: Step) -> None:
+        self.step = step
+        self.first = self.first or (step.index, time.perf_counter())
+        for name, value in step.losses.items():
+            self.losses.setdefault(name, []).append((step.index, value))
+
+    @property
+    def wants_frame(self) -> bool:
+        """Whether to draw this step: one to show is due, or drawing has cost less than a fifth of the time."""
+        return self.is_due or self.drawing < 0.2 * (time.perf_counter() - self.start)
+
+    @property
+    def is_due(self) -> bool:
+        return time.perf_counter() - self.shown >= 1 / FRAMES_A_SECOND or self.step.index >= self.step.total
+
+    @property
+    def progress(self) -> str:
+        index, total = self.step.index, self.step.total
+        text = f"Step {index} of {total}"
+        if index > self.first[0]:
+            rate = (index - self.first[0]) / (time.perf_counter() - self.first[1])
+            text += f" · {rate:.3g} steps/s · {(total - index) / rate:.0f} s left"
+        return text
 
 
 class Panel(ipywidgets.VBox):
@@ -172,6 +217,8 @@ class Panel(ipywidgets.VBox):
         working: whether something is being computed.
     """
 
+    _link = None  # until the widgets are built
+
     def __init__(self, function, draw=None, *, size=224, longest=None, title=None, **knobs):
         self.function, self.draw, self.size, self.longest = function, draw, size, longest
         self.knobs, self.constants = make(function, knobs)
@@ -179,11 +226,12 @@ class Panel(ipywidgets.VBox):
         self.name = _name(function)
         self.error = ""
         self._lock, self._screen = threading.Lock(), threading.RLock()
-        self._pending, self._thread, self._run, self._quiet = None, None, None, False
-        self._film, self._jpeg, self._picture, self._losses = _Film(), None, None, {}
+        self._pending, self._thread, self._run, self._quiet = None, None, _Run(), False
+        self._film, self._jpeg, self._picture = _Film(), None, None
         self._alive = self._shown = self._begun = False
-        self._given: dict[str, Network] = {}
+        self._own: Network | None = None  # the reader's network in modules of the panel's own
         super().__init__(layout={"max_width": "900px"})
+        self.add_class("panel")
         self.title = title or self.name.replace("_", " ")
         self._build()
         self._cell = _executing_cell()
@@ -201,7 +249,7 @@ class Panel(ipywidgets.VBox):
         )
         button = self._button
         self._run_button = button("Run", "play", self.run, "Start with the settings above", "primary")
-        self._stop_button = button("Stop", "stop", self.stop, "Stop at once and keep the last picture")
+        self._stop_button = button("Stop", "stop", self.stop, "Stop at once, keeping the last picture")
         self._stop_button.disabled = True
         self._png_button = button("Save PNG", "image", self.save_png, "Write the picture beside the notebook")
         self._gif_button = button("Save GIF", "film", self.save_gif, "Write the recorded steps beside the notebook")
@@ -221,11 +269,13 @@ class Panel(ipywidgets.VBox):
         self._message = ipywidgets.HTML(layout={"width": "100%", "display": "none"})
         self._source = ipywidgets.HTML(layout={"width": "100%", "display": "none"})
         self._image = ipywidgets.Image(format="jpeg", layout={"display": "none", "max_width": "100%"})
+        self._image.add_class("panel-picture")
         self._text = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
         self._curve = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
         self._scrubber = ipywidgets.IntSlider(
             description="recorded", readout=False, min=0, max=1, layout={"width": "100%", "display": "none"}
         )
+        self._scrubber.add_class("panel-scrubber")
         self._scrubber.observe(self._scrub, "value")
         self._left = ipywidgets.VBox(
             [self._controls, buttons, self._bar, self._status, self._message, self._source, self._curve],
@@ -245,9 +295,10 @@ class Panel(ipywidgets.VBox):
 
     def _control(self, knob, wide):
         widget = knob.widget
-        widget.layout.width = "100%"
+        widget.layout.width = "auto"
         if not isinstance(widget, ipywidgets.Checkbox):
             widget.style.description_width = f"{wide + 1}ch"
+        widget.add_class(f"knob-{knob.name}")
         widget.observe(self._changed, "value")
         if not isinstance(knob, Pictures):
             return widget
@@ -255,15 +306,15 @@ class Panel(ipywidgets.VBox):
             accept="image/*", description="Upload", tooltip="A picture of your own", layout={"width": "auto"}
         )
         upload.observe(lambda change: self._upload(knob, change.new), "value")
-        widget.layout.flex = "1 1 0px"
-        widget.layout.min_width = "0"
-        upload.layout.flex = "0 0 auto"
-        return ipywidgets.HBox([widget, upload])
+        upload.add_class("panel-upload")
+        widget.layout.flex, widget.layout.min_width, upload.layout.flex = "1 1 0px", "0", "0 0 auto"
+        return ipywidgets.HBox([widget, upload, ipywidgets.HTML(DROP)]).add_class("panel-row")
 
     def _button(self, text, icon, action, tooltip, style=""):
         made = ipywidgets.Button(
             description=text, icon=icon, tooltip=tooltip, button_style=style, layout={"width": "auto"}
         )
+        made.add_class("panel-" + text.lower().replace(" ", "-"))
         made.on_click(lambda _: self._guarded(action))
         return made
 
@@ -275,7 +326,7 @@ class Panel(ipywidgets.VBox):
         self._shown = True
         self._begin()
         bundle = super()._repr_mimebundle_(**kwargs) | {"text/plain": repr(self)}
-        return bundle | ({"image/jpeg": self._jpeg} if self._jpeg else {})
+        return bundle | ({"image/jpeg": b64encode(self._jpeg).decode()} if self._jpeg else {})
 
     # ── When to work ──
 
@@ -285,9 +336,11 @@ class Panel(ipywidgets.VBox):
 
     def _begin(self):
         """The first work of a panel that somebody looks at."""
-        if self._alive and self._shown and not self._begun:
+        with self._lock:
+            if self._begun or not (self._alive and self._shown):
+                return
             self._begun = True
-            self._submit(self._prepare if self.iterative else self._compute)
+        self._submit(self._get_ready if self.iterative else self._compute)
 
     def _changed(self, change):
         if self._quiet or threading.current_thread() is self._thread:
@@ -295,28 +348,39 @@ class Panel(ipywidgets.VBox):
         self._show_call()
         if not self.iterative:
             self._submit(self._compute)
-        elif self._stop_button.disabled:
-            self._submit(self._prepare)
-        else:
-            self._tell_about_new_settings()
+            return
+        if self.running:
+            self._tell_progress()
+        followed = any(isinstance(knob, (Networks, Layers)) for knob in self.knobs.values())
+        if followed and self._pending != self._iterate:
+            self._submit(self._get_ready)  # if a run is under way: after it
+
+    @property
+    def running(self) -> bool:
+        """Whether a stepwise run is under way."""
+        return not self._stop_button.disabled
 
     def run(self) -> None:
         """Compute with the settings of now; a stepwise run that is under way goes on."""
-        if self.iterative and not self._stop_button.disabled:
+        if self.running:
             return
         if self.iterative:
             self._run_button.disabled, self._stop_button.disabled = True, False
+            self._gif_button.disabled = True
+        self._tell("Starting …")
         self._submit(self._iterate if self.iterative else self._compute)
 
     def stop(self) -> None:
         """Stop at once: nothing more is shown, and the step being computed is thrown away."""
         with self._screen:
+            if not self.running:
+                return
+            with self._lock:
+                if self._pending == self._iterate:
+                    self._pending = None
             run = self._run
-            if self.iterative and not self._stop_button.disabled:
-                self._pending = None
-                if run is not None:
-                    run.stopped.set()
-                self._end("Stopped" + (f" at step {self._film.frames[-1][0]}." if self._film.frames else "."))
+            run.stopped.set()
+            self._end(f"Stopped at step {run.film.frames[-1].index}." if run.film.frames else "Stopped.")
 
     def wait(self, seconds: float = 60.0) -> bool:
         """Wait until nothing is being computed; False if that takes longer than `seconds`."""
@@ -341,12 +405,15 @@ class Panel(ipywidgets.VBox):
         self._changed(None)
 
     def close(self) -> None:
-        self.stop()
-        _living.discard(self)
-        for each in _tree(self):
-            if each is not self:
+        link, self._link = self._link, None
+        if link is not None:
+            self.stop()
+            with self._lock:
+                self._pending = None
+            _living.discard(self)
+            link.close()
+            for each in list(_tree(self))[1:]:
                 each.close()
-        self._link.close()
         super().close()
 
     def _submit(self, job):
@@ -364,61 +431,60 @@ class Panel(ipywidgets.VBox):
                 if job is None:
                     self._thread = None
                     return
-            run = self._run = _Run()
+                run = self._run = _Run()
             try:
-                self._tell("Waiting for another panel …" if _turns.busy else "")
+                if _turns.busy:
+                    self._tell("Waiting for another panel …")
                 job(run)
             except Exception as error:
                 with self._screen:
                     if not run.stopped.is_set():
                         self._fail(error)
-            finally:
-                run.stopped.set()
+                        self._end("")
 
     def _guarded(self, action):
         try:
+            self._fail(None)
             action()
         except Exception as error:
             self._fail(error)
 
     # ── The work itself, in the panel's thread ──
 
-    def _prepare(self, run) -> dict:
-        """Load what the knobs name, let the menus follow, and return the arguments for the function."""
+    def _get_ready(self, run):
+        """Let the menus follow the knobs, so that only Run remains to be pressed."""
+        self._arguments(run)
+        self._tell("" if self._film.frames else "Press Run.")
+
+    def _arguments(self, run) -> dict:
+        """Load what the knobs name, let the menus follow, and return what the function is called with."""
+        network, chosen = None, None
+        while (name := self._network_name()) != chosen:  # it may be turned while the network is loading
+            network, chosen = self._load_network(name), name
         with _turns.turn(run.stopped.is_set):
-            while True:
-                chosen = self._network_name()
-                network = self._load_network(chosen)
-                self._follow(network)
-                settings = self.settings()
-                if self._network_name() == chosen:
-                    break
-            run.settings = settings
-            arguments = dict(settings)
+            self._follow(network)
+            run.settings = self.settings()
+            arguments = dict(run.settings)
             for name, knob in self.knobs.items():
                 if isinstance(knob, Networks):
                     arguments[name] = network
                 elif isinstance(knob, Pictures):
-                    arguments[name] = self._load_picture(knob, settings[name])
-                elif isinstance(knob, Categories) and network is not None and settings[name] is not None:
-                    arguments[name] = network.category(settings[name])
+                    arguments[name] = self._load_picture(knob, arguments[name])
+                elif isinstance(knob, Categories) and network is not None and arguments[name] is not None:
+                    arguments[name] = network.category(arguments[name])
         with self._screen:
             if not run.stopped.is_set():
                 self._fail(None)
-                self._tell("Press Run." if self.iterative and not self._film.frames else "")
         return self.constants | arguments
 
     def _network_name(self):
-        return next((k.value for k in self.knobs.values() if isinstance(k, Networks)), None)
+        return next((knob.value for knob in self.knobs.values() if isinstance(knob, Networks)), None)
 
     def _load_network(self, name):
-        if name is None:
-            return None
-        knob = next(k for k in self.knobs.values() if isinstance(k, Networks))
+        knob = next(knob for knob in self.knobs.values() if isinstance(knob, Networks))
         if knob.given is not None and knob.given.name == name:
-            if name not in self._given:
-                self._given[name] = _twin(knob.given)
-            return self._given[name]
+            self._own = self._own or _twin(knob.given)
+            return self._own
         if name not in _networks:
             source = networks.SOURCES[name]
             self._tell(f"Loading {name} …" if source.here else f"Downloading {name} ({source.megabytes} MB) …")
@@ -430,7 +496,7 @@ class Panel(ipywidgets.VBox):
         """Let the menus of layers, channels and classes show what `network` has."""
         if network is None:
             return
-        layer = next((v for k, v in self.constants.items() if k == "layer"), None)
+        layer = self.constants.get("layer")
         for knob in self.knobs.values():
             if isinstance(knob, Layers):
                 layer = knob.follow(network)
@@ -440,9 +506,7 @@ class Panel(ipywidgets.VBox):
                 knob.follow(network)
 
     def _load_picture(self, knob, name):
-        if name is None:
-            return None
-        if name == "as given":
+        if name is None or name == "as given":
             return knob.given
         knob.refresh()
         if self.longest:
@@ -450,73 +514,58 @@ class Panel(ipywidgets.VBox):
         return photos.photo(name, self.size)
 
     def _compute(self, run):
-        arguments = self._prepare(run)
-        self._tell("Computing …")
-        with _turns.turn(run.stopped.is_set):
+        arguments = self._arguments(run)
+        with _turns.turn():
+            self._tell("Computing …")
             start = time.perf_counter()
-            result = self.function(**arguments)
-            picture, text = self._render(result, arguments)
-        with self._screen:
-            self._show(_to_jpeg(picture), picture, text)
-            self._end(f"{time.perf_counter() - start:.2g} s")
+            picture, text = self._render(self.function(**arguments), arguments)
+        self._show(_to_jpeg(picture), text, picture)
+        self._tell(f"{time.perf_counter() - start:.2g} s")
 
     def _iterate(self, run):
-        arguments = self._prepare(run)
-        film, losses = _Film(), {}
-        start = time.perf_counter()
-        drawing = shown = curve = 0.0
+        arguments = self._arguments(run)
         with _turns.turn(run.stopped.is_set):
             steps = iter(self.function(**arguments))
-        step, first, fresh = None, None, True
         try:
-            while True:
-                with _turns.turn(run.stopped.is_set):
-                    if run.stopped.is_set():
-                        return
-                    following = next(steps, None)
-                    if following is None:
-                        break
-                    step, now = following, time.perf_counter()
-                    first = first or (step.index, now)
-                    for name, value in step.losses.items():
-                        losses.setdefault(name, []).append((step.index, value))
-                    due = now - shown >= 1 / FRAMES_A_SECOND
-                    fresh = due or drawing < 0.2 * (now - start)  # drawing may take a fifth of the time
-                    if fresh:
-                        picture, text = self._render(step, arguments)
-                        jpeg = _to_jpeg(picture)
-                        drawing += time.perf_counter() - now
-                with self._screen:
-                    if run.stopped.is_set():
-                        return
-                    if fresh:
-                        film.add(step.index, step.total, jpeg, text)
-                    if due:
-                        shown = now
-                        self._film, self._losses = film, losses
-                        self._show(jpeg, picture, text)
-                        self._progress(step, first, now)
-                    if losses and now - curve >= 1 / CURVES_A_SECOND:
-                        curve = now
-                        self._draw_curve()
-            if step is None:
-                raise ValueError(f"{self.name} yielded no step")
-            if not fresh:
-                with _turns.turn(run.stopped.is_set):
-                    picture, text = self._render(step, arguments)
-                    jpeg = _to_jpeg(picture)
-                film.add(step.total, step.total, jpeg, text)
-            with self._screen:
-                if run.stopped.is_set():
-                    return
-                self._film, self._losses = film, losses
-                self._show(jpeg, picture, text)
-                self._bar.value = 1
-                seconds = time.perf_counter() - start
-                self._end(f"{step.index} steps in {seconds:.1f} s ({step.index / seconds:.1f} steps/s)")
+            while self._advance(run, steps, arguments):
+                pass
         finally:
             if hasattr(steps, "close"):
                 steps.close()
+        with self._screen:
+            if not run.stopped.is_set():
+                step, seconds = run.step, time.perf_counter() - run.start
+                self._end(f"{step.index} steps in {seconds:.1f} s ({step.index / seconds:.3g} steps/s)")
+
+    def _advance(self, run, steps, arguments) -> bool:
+        """One step: compute it, draw it if there is time, show it if one is due. False at the end."""
+        frame = None
+        with _turns.turn(run.stopped.is_set):
+            if run.stopped.is_set():
+                return False
+            step = next(steps, None)
+            if step is not None:
+                run.take(step)
+            elif run.step is None:
+                raise ValueError(f"{self.name} yielded no step")
+            ended_undrawn = step is None and run.film.frames[-1].index < run.step.index
+            if ended_undrawn or (step is not None and run.wants_frame):
+                frame = self._draw_frame(run, arguments)
+        with self._screen:
+            if run.stopped.is_set():
+                return False
+            if frame is not None:
+                run.film.add(frame)
+                if step is None or run.is_due:
+                    self._show_progress(run, frame)
+        return step is not None
+
+    def _draw_frame(self, run, arguments):
+        start = time.perf_counter()
+        run.picture, text = self._render(run.step, arguments)
+        frame = _Frame(run.step.index, run.step.total, _to_jpeg(run.picture), text)
+        run.drawing += time.perf_counter() - start
+        return frame
 
     # ── What is shown ──
 
@@ -534,76 +583,75 @@ class Panel(ipywidgets.VBox):
             shown, text = shown
         return _to_picture(shown), str(text)
 
-    def _show(self, jpeg, picture, text):
-        """Put a picture on the screen; `picture` is None for one from the film."""
+    def _show(self, jpeg, text, picture=None):
+        """Put a picture on the screen; `picture` is the same one before JPEG, where it is still there."""
+        wide, high = (picture or pillow.open(BytesIO(jpeg))).size
+        width = f"{min(WIDEST, max(wide, 400 if wide >= high else round(400 * wide / high)))}px"
+        if self._image.layout.width != width:
+            self._image.layout.width, self._right.layout.flex = width, f"1 1 {width}"
+        self._image.layout.display = self._right.layout.display = None
         self._jpeg, self._picture = jpeg, picture
-        if picture is not None:
-            wide = min(WIDEST, picture.width if picture.width >= 400 else 400)
-            if self._image.layout.width != f"{wide}px":
-                self._image.layout.width = f"{wide}px"
-                self._right.layout.flex = f"1 1 {wide}px"
-            self._image.layout.display = self._right.layout.display = None
         self._image.value = jpeg
         self._text.value = f'<div class="panel-text">{html.escape(text)}</div>' if text else ""
         self._text.layout.display = None if text else "none"
         self._png_button.disabled = False
 
-    def _progress(self, step, first, now):
+    def _show_progress(self, run, frame):
+        run.shown = time.perf_counter()
+        self._film = run.film
+        self._show(frame.jpeg, frame.text, run.picture)
         self._bar.layout.display = None
-        self._bar.value = step.index / step.total
-        text = f"Step {step.index} of {step.total}"
-        if step.index > first[0]:
-            rate = (step.index - first[0]) / (now - first[1])
-            text += f" · {rate:.3g} steps/s · {(step.total - step.index) / rate:.0f} s left"
-        self._working_status = text
-        self._tell_about_new_settings()
+        self._bar.value = frame.index / frame.total
+        self._tell_progress()
+        if run.losses and run.shown - run.curve >= 1 / CURVES_A_SECOND:
+            run.curve = run.shown
+            self._draw_curves(run)
 
-    _working_status = ""
-
-    def _tell_about_new_settings(self):
+    def _tell_progress(self):
         run = self._run
-        changed = run is not None and run.settings is not None and not _same(run.settings, self.settings())
-        self._tell(self._working_status + (" · press Stop and Run to use the new settings" if changed else ""))
+        if run.step is None or run.settings is None:
+            return
+        changed = run.settings != self.settings()
+        self._tell(run.progress + (" · press Stop, then Run, to use the new settings" if changed else ""))
 
     def _tell(self, text):
         self._status.value = f'<span class="panel-status" role="status">{html.escape(text)}</span>'
 
     def _end(self, text):
-        """The buttons and the scrubber as they are between runs."""
-        self._tell(text)
+        """The picture, the buttons and the scrubber as they are between runs."""
+        run, frames = self._run, self._film.frames
+        if self._film is run.film and frames:
+            self._show(frames[-1].jpeg, frames[-1].text, run.picture)
+            self._draw_curves(run)
+            self._bar.value = frames[-1].index / frames[-1].total
         self._run_button.disabled, self._stop_button.disabled = False, True
-        frames = self._film.frames
         self._gif_button.disabled = len(frames) < 2
         if len(frames) > 1:
             self._quiet = True
-            self._scrubber.max = len(frames) - 1
-            self._scrubber.value = len(frames) - 1
+            self._scrubber.max = self._scrubber.value = len(frames) - 1
             self._quiet = False
+            self._scrubber.description = f"step {frames[-1].index}"
+            self._scrubber.style.description_width = f"{6 + len(str(frames[-1].total))}ch"
             self._scrubber.layout.display = None
-            self._scrubber.description = f"step {frames[-1][0]}"
-            self._scrubber.style.description_width = f"{6 + len(str(self._film.total))}ch"
-        if self._losses:
-            self._draw_curve()
+        self._tell(text)
 
-    def _draw_curve(self):
-        self._curve.value = "".join(_sparkline(name, values) for name, values in self._losses.items())
-        self._curve.layout.display = None
+    def _draw_curves(self, run):
+        self._curve.value = "".join(_sparkline(name, values) for name, values in run.losses.items())
+        self._curve.layout.display = None if run.losses else "none"
 
     def _fail(self, error):
-        """Show an error as one line, or none; the buttons are those between runs."""
+        """Show an error as one line, or take the last one away."""
         self.error = "" if error is None else _one_line(error, self.knobs)
         self._message.value = f'<div class="panel-error" role="alert">{html.escape(self.error)}</div>'
-        self._message.layout.display = "none" if error is None else None
-        if error is not None:
-            self._end("")
+        self._message.layout.display = None if self.error else "none"
 
     def _scrub(self, change):
         frames = self._film.frames
-        if self._quiet or not self._stop_button.disabled or change.new >= len(frames):
+        if self._quiet or self.running or change.new >= len(frames):
             return
-        index, jpeg, text = frames[change.new]
-        self._scrubber.description = f"step {index}"
-        self._show(jpeg, None, text)
+        frame = frames[change.new]
+        self._scrubber.description = f"step {frame.index}"
+        self._show(frame.jpeg, frame.text)
 
     # ── Buttons ──
 
@@ -621,7 +669,7 @@ class Panel(ipywidgets.VBox):
         modules, notes, arguments = set(), [], []
         for name, value in (self.constants | self.settings()).items():
             knob = self.knobs.get(name)
-            code = repr(value)
+            code = _source(value)
             if isinstance(knob, Networks):
                 code = f'networks.load("{value}")' if value in networks.SOURCES else name
                 modules |= {"networks"} if value in networks.SOURCES else set()
@@ -640,6 +688,8 @@ class Panel(ipywidgets.VBox):
         if self.iterative:
             lines.append("from helpers.steps import finish")
         call = f"{self.name}({', '.join(arguments)})"
+        if len(call) > 90:
+            call = f"{self.name}(\n    " + ",\n    ".join(arguments) + ",\n)"
         lines.append(f"result = {f'finish({call})' if self.iterative else call}")
         return "\n".join([*notes, *lines])
 
@@ -681,7 +731,22 @@ class Panel(ipywidgets.VBox):
                 other.stop()
 
 
+# Dropping a file hands it to the upload button beside: its file chooser, about to open, is given the file instead.
+DROP = """<div class="panel-drop" title="Drop a picture here" ondragover="event.preventDefault()" ondrop="
+event.preventDefault();
+const files = event.dataTransfer.files, input = HTMLInputElement.prototype, click = input.click;
+input.click = function () { this.files = files; this.dispatchEvent(new Event('change')); };
+try { this.closest('.panel-row').querySelector('.panel-upload').click(); } finally { input.click = click; }
+">drop</div>"""
+
 STYLE = """<style>
+.panel .widget-gridbox > *, .panel-row { min-width: 0; }
+.panel .widget-upload { font-size: 0; }
+.panel .widget-upload::after { content: "Upload"; font-size: var(--jp-widgets-font-size); }
+.panel .widget-upload .fa { font-size: var(--jp-widgets-font-size); }
+.panel .widget-inline-hbox input, .panel .widget-inline-hbox select { min-width: 0; }
+.panel-drop { border: 1px dashed var(--jp-border-color1); color: var(--jp-ui-font-color2); padding: 0 6px;
+  line-height: calc(var(--jp-widgets-inline-height) - 2px); }
 .panel-status { color: var(--jp-ui-font-color2); font-size: var(--jp-ui-font-size1); }
 .panel-error { color: var(--jp-ui-font-color1); border-left: 4px solid var(--jp-error-color1); padding: 2px 8px;
   line-height: 1.4; overflow-wrap: anywhere; }
@@ -725,8 +790,10 @@ def _is_literal(value):
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-def _same(one, other):
-    return repr(one) == repr(other)
+def _source(value):
+    """`value` as Python, strings in double quotes."""
+    plain = isinstance(value, str) and repr(value).startswith("'") and '"' not in value
+    return f'"{repr(value)[1:-1]}"' if plain else repr(value)
 
 
 def _free_name(folder, stem, suffix):
@@ -779,8 +846,6 @@ def _one_line(error, knobs):
 
 def _sparkline(name, values):
     """One term of the objective as a small curve over the steps; logarithmic where it spans decades."""
-    import math
-
     values = values[:: max(1, len(values) // 200)] + values[-1:]
     xs, ys = zip(*values, strict=True)
     heights = ys
