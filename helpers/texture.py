@@ -1,0 +1,286 @@
+"""Neural texture: pictures that share a photo's feature statistics, and nothing else of it.
+
+Gatys, Ecker and Bethge, "Texture Synthesis Using Convolutional Neural Networks", NeurIPS 2015. A texture is what
+remains of a feature map when one forgets where things are: which features fire, and which fire together.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from helpers.images import Image, check
+from helpers.networks import Network
+from helpers.steps import Seed, Step
+
+SMALLEST = 32  # pixels; below it the deepest layers have no room for their windows
+
+# One layer for each depth, "up to conv1" … "up to conv5"; chosen by looking at brick, gravel, grass and ihc.
+_VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
+_RESNET = ("relu1", "layer1", "layer2", "layer3", "layer4")
+STAGES = {
+    "efficientnet_lite0": ("relu1", "blocks.0", "blocks.1", "blocks.2", "blocks.3"),
+    "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
+    "vgg16": _VGG,
+    "vgg19": _VGG,
+    "vgg16_edges": _VGG,
+    "resnet18": _RESNET,
+    "resnet101": _RESNET,
+    "densenet121": ("relu1", "block1", "block2", "block3", "block4"),
+    "squeezenet1_1": ("relu1", "fire3", "fire5", "fire7", "fire9"),
+    "googlenet": ("conv1", "conv3", "inception3b", "inception4d", "inception5b"),
+}
+
+
+def gram(features: Tensor) -> Tensor:
+    """How strongly each two channels fire together, wherever in the picture they do: (N, C, H, W) → (N, C, C).
+
+    G_ij = 1/(H·W) Σ_p F_ip F_jp, equation 1 of Gatys et al. (2015) divided by the number of positions p, so that
+    pictures of any size can be compared.
+
+    Raises:
+        ValueError: `features` is not (N, C, H, W).
+    """
+    if features.ndim != 4:
+        raise ValueError(f"features must have shape (N, C, H, W), not {tuple(features.shape)}")
+    flat = features.flatten(2)
+    return flat @ flat.mT / flat.shape[2]  # normalised by H·W, as in Gatys' own code; not by C
+
+
+def gram_distance(grams: Tensor, target: Tensor) -> Tensor:
+    """‖G − A‖² / ‖A‖² for each of a batch: (N, C, C) and (N or 1, C, C) → (N,). 0: the same; 1: as far as G = 0.
+
+    The paper's E_l = ‖G − A‖² / 4C² (with H·W inside G) depends on how large a network's activations happen to
+    be. Dividing by the target's own size is the departure that lets one weight mean the same at every layer of
+    every network.
+    """
+    distance = (grams - target).square().sum((1, 2))
+    return distance / target.square().sum((1, 2)).clamp_min(torch.finfo(target.dtype).tiny)
+
+
+def stages(network: Network, depth: int = 5) -> list[str]:
+    """The layers "up to conv1" (depth 1) … "up to conv5" (depth 5) of a network of the registry.
+
+    Raises:
+        ValueError: depth is not from 1 to 5, or the network is not in the registry.
+    """
+    if depth not in range(1, 6):
+        raise ValueError(f"depth must be from 1 to 5, not {depth}")
+    if network.name not in STAGES:
+        raise ValueError(f"network {network.name} has no chosen layers; name them with layers=[…]")
+    return list(STAGES[network.name][:depth])
+
+
+def enlarge(network: Network, images: Tensor) -> Tensor:
+    """Twice the size where the network's first layer skips pixels, so that every pixel is looked at alike.
+
+    A convolution with stride 2 meets even and odd pixels with different weights, and a picture made for it shows
+    the grid. VGG's first layer has stride 1: nothing is done.
+    """
+    first = next(iter(network.layers), None)
+    if first is None or network.receptive_field(first).stride == (1, 1):
+        return images
+    return F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def texture_objective(
+    network: Network, image: Tensor, weights: Mapping[str, float], whole: bool = True
+) -> Callable[[Tensor], dict[str, Tensor]]:
+    """The texture loss of `image`: a function from images (N, 3, H, W) of any size to its terms by layer, each (N,).
+
+    Term of layer l: w_l ‖G_l − A_l‖² / ‖A_l‖², equation 3 of Gatys et al. (2015); A_l are the Gram matrices of
+    `image` (1, 3, H, W). See `gram_distance` for the one departure. No item of a batch enters another's terms.
+
+    Args:
+        weights: layer → w_l.
+        whole: `enlarge` what the network is shown.
+    """
+    show = (lambda images: enlarge(network, images)) if whole else (lambda images: images)
+    with torch.no_grad():
+        targets = {layer: gram(values) for layer, values in network.activations(show(image), weights).items()}
+
+    def terms(images):
+        values = network.activations(show(images), weights)
+        return {layer: weights[layer] * gram_distance(gram(values[layer]), targets[layer]) for layer in weights}
+
+    return terms
+
+
+def minimise(
+    objectives: Sequence[Callable[[Tensor], Mapping[str, Tensor]]], start: Tensor, steps: int
+) -> Iterator[Step]:
+    """L-BFGS on pixels: a Step for each evaluation of the objective.
+
+    A Step's image is the one whose losses it carries, so the first shows the start. The pixels that are optimised
+    run free: values outside [0, 1] are cut off in what is shown, never in what is optimised, for that would
+    break the curvature that L-BFGS has gathered. Each item of the batch has its own L-BFGS and its own objective.
+
+    Args:
+        objectives: for each item of `start` a function from an image (1, 3, H, W) to named terms (1,).
+        start: images (N, 3, H, W).
+        steps: number of evaluations.
+    """
+    searches = [_Search(objective, item) for objective, item in zip(objectives, start.split(1), strict=True)]
+    for index in range(1, steps + 1):
+        image = torch.cat([search.pixels.detach() for search in searches]).clamp(0, 1)
+        losses = [search.step() for search in searches]
+        mean = {name: sum(terms[name] for terms in losses) / len(losses) for name in losses[0]}
+        yield Step(index, steps, image, mean)
+
+
+class _Search:
+    """One L-BFGS run on one image."""
+
+    def __init__(self, objective, start):
+        self.objective, self.scale, self.terms = objective, None, {}
+        self.pixels = start.detach().clone().requires_grad_()
+        # One evaluation a step, with full steps: line searches needed twice as many evaluations for the same loss.
+        # The tolerances are absolute in torch and would end the run early on a small loss.
+        self.lbfgs = torch.optim.LBFGS(
+            [self.pixels], lr=1, max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0
+        )
+
+    def step(self) -> dict[str, float]:
+        """Evaluate, move, and return the terms as they were before the move."""
+        self.lbfgs.step(self._evaluate)
+        return self.terms
+
+    def _evaluate(self):
+        with torch.enable_grad():
+            terms = self.objective(self.pixels)
+            loss = sum(term.sum() for term in terms.values())
+            (gradient,) = torch.autograd.grad(loss, self.pixels)
+        self.terms = {name: float(term.detach().sum()) for name, term in terms.items()}
+        if self.scale is None:
+            # torch skips an update where yᵀs < 1e-10, whatever the loss is scaled by; this takes the scale out
+            norm = float(gradient.norm())
+            self.scale = 1 / norm if norm > 0 else 1.0
+        self.pixels.grad = gradient * self.scale
+        return loss.detach() * self.scale
+
+
+class _ScaledAverage(nn.Module):
+    """Average pooling where a network had maximum pooling, times a constant."""
+
+    def __init__(self, pool: nn.MaxPool2d, scale: float):
+        super().__init__()
+        self.pool = nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode, count_include_pad=False)
+        self.scale = scale
+
+    def forward(self, x):
+        return self.scale * self.pool(x)
+
+
+def with_average_pooling(network: Network, image: Tensor) -> Network:
+    """A copy of the network that averages where the original takes maxima; the original stays as it is.
+
+    Gatys et al. (2015) replace the pooling and go on; here each average is also multiplied by the ratio that the
+    means of the two poolings have on `image` (about 1.4 to 2.1 in VGG), so that later layers see activations as
+    large as those they were trained on. The weights are shared with the original, not copied.
+    """
+    ratios: dict[str, float] = {}
+
+    def measure(path):
+        def hook(pool, inputs, output):
+            average = _ScaledAverage(pool, 1.0)(inputs[0]).mean()
+            ratios.setdefault(path, float(output.mean() / average) if average > 0 else 1.0)
+
+        return hook
+
+    pools = {path: module for path, module in network.model.named_modules() if isinstance(module, nn.MaxPool2d)}
+    handles = [module.register_forward_hook(measure(path)) for path, module in pools.items()]
+    try:
+        with torch.no_grad():
+            network.model(network.normalise(image))
+    finally:
+        for handle in handles:
+            handle.remove()
+    shared = {id(tensor): tensor for tensor in [*network.parameters(), *network.buffers()]}
+    average = copy.deepcopy(network, shared)
+    for path, ratio in ratios.items():
+        parent, _, name = path.rpartition(".")
+        setattr(average.model.get_submodule(parent), name, _ScaledAverage(pools[path], ratio))
+    return average
+
+
+def texture(
+    network: Network,
+    image: Image,
+    depth: Annotated[int, (1, 5, 1)] = 5,
+    size: Annotated[int, (64, 384, 32)] = 128,
+    count: Annotated[int, (1, 4, 1)] = 1,
+    steps: Annotated[int, (10, 500, 10)] = 100,
+    pooling: Literal["as trained", "average"] = "as trained",
+    whole: bool = True,
+    seed: Seed = 0,
+    layers: Sequence[str] | None = None,
+    weights: Sequence[float] | None = None,
+) -> Iterator[Step]:
+    """Noise that becomes a texture: pictures whose Gram matrices approach those of `image`, by L-BFGS.
+
+    Args:
+        image: the texture, (1, 3, H, W); any size.
+        depth: match the layers up to conv1 (1) … conv5 (5), see `stages`.
+        size: of the result: the side of a square, or (height, width). It need not be the input's.
+        count: how many results; number k starts from the noise of `seed + k` and depends on no other.
+        steps: evaluations of network and gradient.
+        pooling: "average" replaces maximum pooling, see `with_average_pooling`.
+        whole: show the network enlarged pictures where its first layer skips pixels, see `enlarge`.
+        layers: instead of `depth`, any layers whose output is (N, C, H, W).
+        weights: w_l, one for each layer; default: all alike. They are divided by their sum.
+
+    Raises:
+        ValueError, TypeError: at once, for an argument that is out of range.
+    """
+    check(image, "image")
+    if len(image) != 1:
+        raise ValueError(f"image must be a single picture, not a batch of {len(image)}")
+    if min(image.shape[-2:]) < SMALLEST:
+        raise ValueError(
+            f"image must have at least {SMALLEST}×{SMALLEST} pixels, not {image.shape[2]}×{image.shape[3]}"
+        )
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    if len(size) != 2 or min(size) < SMALLEST:
+        raise ValueError(f"size must be at least {SMALLEST} pixels a side, not {size}")
+    if count < 1 or steps < 1:
+        raise ValueError(f"count and steps must be at least 1, not {count} and {steps}")
+    if pooling not in ("as trained", "average"):
+        raise ValueError(f"pooling must be 'as trained' or 'average', not {pooling!r}")
+    layers = stages(network, depth) if layers is None else list(layers)
+    weights = layer_weights(network, layers, weights)
+
+    image = image.to(network.device)
+    if pooling == "average":
+        network = with_average_pooling(network, image)
+    objective = texture_objective(network, image, weights, whole)
+    start = torch.cat([noise(image, size, seed + k) for k in range(count)])
+    return minimise([objective] * count, start, steps)
+
+
+def layer_weights(network: Network, layers: Sequence[str], weights: Sequence[float] | None) -> dict[str, float]:
+    """layer → weight, the weights divided by their sum; all alike by default.
+
+    Raises:
+        ValueError: no layers, one twice, one unknown or not (N, C, H, W), or weights that do not fit.
+    """
+    if not layers or len(set(layers)) != len(layers):
+        raise ValueError(f"layers must name at least one layer, and each only once, not {list(layers)}")
+    for layer in layers:
+        if len(network.shape(layer)) != 3:
+            raise ValueError(f"layer {layer!r} has no positions to average over: its shape is {network.shape(layer)}")
+    weights = [1.0] * len(layers) if weights is None else [float(weight) for weight in weights]
+    if len(weights) != len(layers):
+        raise ValueError(f"weights must have one entry for each of the {len(layers)} layers, not {len(weights)}")
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or sum(weights) == 0:
+        raise ValueError(f"weights must be finite, at least 0 and not all 0, not {weights}")
+    return {layer: weight / sum(weights) for layer, weight in zip(layers, weights, strict=True)}
+
+
+def noise(image: Tensor, size: tuple[int, int], seed: int) -> Tensor:
+    """White noise (1, 3, *size) about the mean colour of `image`, on its device; the same on every device."""
+    values = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed))
+    return image.mean((2, 3), keepdim=True) + 0.1 * values.to(image.device)
