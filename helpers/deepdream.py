@@ -4,6 +4,7 @@ Mordvintsev, Olah & Tyka 2015, "Inceptionism: Going Deeper into Neural Networks"
 published with it (`google/deepdream`), called "the original" below.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated
@@ -120,7 +121,7 @@ def deepdream(
     steps: Annotated[int, (1, 40)] = 15,
     octaves: Annotated[int, (1, 6)] = 3,
     scale: Annotated[float, (1.1, 2.0, 0.1)] = 1.4,
-    rate: Annotated[float, (0.001, 0.05, "log")] = 0.006,
+    rate: Annotated[float, (0.001, 0.05, "log")] = 0.01,
     jitter: Annotated[int, (0, 64, 4)] = 32,
     guide: Image | None = None,
     seed: Seed = 0,
@@ -243,7 +244,7 @@ def zoom(
     closer: Annotated[float, (1.0, 1.2, 0.01)] = 1.05,
     steps: Annotated[int, (1, 20)] = 3,
     octaves: Annotated[int, (1, 4)] = 2,
-    rate: Annotated[float, (0.001, 0.05, "log")] = 0.006,
+    rate: Annotated[float, (0.001, 0.05, "log")] = 0.01,
     seed: Seed = 0,
 ) -> Iterator[Step]:
     """A film into the dream: dream a little, step closer, dream on what is there now.
@@ -269,7 +270,7 @@ def zoom(
 
 def _zoom(dream, picture, frames, closer):
     for frame in range(frames):
-        *_, last = dream(picture, frame)
+        (last,) = deque(dream(picture, frame), maxlen=1)
         yield Step(frame + 1, frames, last.image, last.losses)
         picture = enlarge(last.image, closer)
 

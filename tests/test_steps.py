@@ -1,10 +1,12 @@
 """A stream of steps can be finished, recorded and trusted."""
 
+import weakref
+
 import pytest
 import torch
 from PIL import Image
 
-from helpers.steps import Recording, Step, finish, record
+from helpers.steps import Recording, Step, finish, record, within_memory
 
 
 def fading(total):
@@ -57,3 +59,23 @@ def test_gif_holds_every_frame_for_the_time_asked(tmp_path):
 
 def test_a_recording_is_just_its_steps():
     assert Recording(list(fading(2))).losses("loss") == [1, 0.5]
+
+
+def test_too_little_memory_is_one_clear_error_and_frees_what_was_held():
+    held = []
+
+    def greedy():
+        tensor = torch.zeros(1, 3, 2, 2)
+        held.append(weakref.ref(tensor))
+        yield Step(1, 2, torch.ones(1, 3, 2, 2))
+        raise torch.cuda.OutOfMemoryError(f"no room beside {tensor.shape}")
+
+    steps = within_memory(greedy(), "lower the size")
+    assert next(steps).index == 1
+    with pytest.raises(MemoryError, match="the GPU's memory is too small: lower the size") as error:
+        next(steps)
+    assert held[0]() is None and error.value.__context__ is None
+
+
+def test_enough_memory_changes_nothing():
+    assert [step.index for step in within_memory(fading(3), "lower the size")] == [1, 2, 3]
