@@ -121,3 +121,33 @@ def curves(lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, log: 
     if len(lines) > 1:
         axis.legend(fontsize=FONT)
     return figure
+
+
+def responses(image: Tensor, filters: Tensor, maps: Tensor, titles: Sequence[str] | None = None) -> Figure:
+    """A photo, and beside it filters above their signed response maps: red above zero, blue below, white zero.
+
+    Args:
+        image: the photo, (1, 3, H, W).
+        filters: pictures of the filters, (K, 3, h, w) in [0, 1].
+        maps: their responses, (K, H', W') or (1, K, H', W'); each has its own range, symmetric about zero.
+        titles: one a filter.
+    """
+    maps = maps.detach().cpu().reshape(-1, *maps.shape[-2:])
+    if not len(filters) == len(maps) == len(titles or maps):
+        raise ValueError(f"filters, maps and titles must be as many, not {len(filters)}, {len(maps)}, {titles}")
+    columns, width = 1 + len(maps), 10.0
+    tile = width / columns
+    figure = Figure(figsize=(width, tile * (0.5 + maps.shape[-2] / maps.shape[-1]) + 0.7), layout="constrained")
+    axes = figure.subplots(2, columns, height_ratios=[0.5, maps.shape[-2] / maps.shape[-1]], squeeze=False)
+    for axis in axes.ravel():
+        axis.axis("off")
+    axes[1, 0].imshow(to_pil(check(image, "image")))
+    for i, values in enumerate(maps.numpy()):
+        axes[0, i + 1].imshow(to_pil(filters[i]), interpolation="nearest")
+        if titles is not None:
+            axes[0, i + 1].set_title(titles[i], fontsize=FONT)
+        limit = max(float(abs(values).max()), 1e-12)
+        drawn = axes[1, i + 1].imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        bar = figure.colorbar(drawn, ax=axes[1, i + 1], orientation="horizontal", shrink=0.8, pad=0.02)
+        bar.ax.tick_params(labelsize=FONT - 2)
+    return figure
