@@ -311,6 +311,8 @@ def _make(name, hint, default, given):
     bounds = given if _is_range(given) else next((mark for mark in marks if _is_range(mark)), None)
     if bounds is not None:
         kind = kind if kind in (int, float) else int if all(isinstance(b, int) for b in bounds) else float
+        if _is_range(given) and plain is not None:
+            plain = min(max(plain, given[0]), given[1])  # the range asked for holds, not the signature's default
         return Number(name, _slider(kind, bounds, plain), kind)
     if get_origin(kind) is Literal:
         return Knob(
@@ -342,7 +344,7 @@ def _is_range(value):
 def _slider(kind, bounds, value):
     low, high, *step = bounds
     value = low if value is None else value
-    low, high = min(low, value), max(high, value)  # a default outside the range widens it
+    low, high = min(low, value), max(high, value)  # a default that was asked for widens the range
     if step == ["log"]:
         ends = {"min": math.log10(low), "max": math.log10(high)}
         form = "d" if kind is int else ".3g"

@@ -189,8 +189,8 @@ class _Run:
 
     @property
     def wants_frame(self) -> bool:
-        """Whether to draw this step: one to show is due, or drawing has cost less than a fifth of the time."""
-        return self.is_due or self.drawing < 0.2 * (time.perf_counter() - self.start)
+        """Whether to draw this step: one to show is due, or drawing has cost little more than a fifth of the time."""
+        return self.is_due or self.drawing < 0.5 + 0.2 * (time.perf_counter() - self.start)
 
     @property
     def is_due(self) -> bool:
@@ -696,11 +696,15 @@ class Panel(ipywidgets.VBox):
     def _upload(self, knob, files):
         def keep():
             for file in files:
-                content = bytes(file["content"])
-                images.load(content)  # refuse what is no picture
-                name = re.sub(r"[^\w.-]+", "-", Path(file["name"]).name)
-                path = _free_name(photos.MINE, Path(name).stem, Path(name).suffix or ".png")
-                images.write_atomically(path, lambda stream, content=content: stream.write(content))
+                content = BytesIO(bytes(file["content"]))
+                content.name = Path(file["name"]).name
+                images.load(content)  # refuses what is no picture
+                path = photos.MINE / re.sub(r"[^\w.-]+", "-", content.name)
+                if path.suffix.lower() not in photos.SUFFIXES:  # or the menu would not list it
+                    path = path.with_name(path.name + ".png")
+                if path.exists():
+                    path = _free_name(path.parent, path.stem, path.suffix)
+                images.write_atomically(path, lambda stream, content=content: stream.write(content.getvalue()))
                 knob.refresh(choose=path.name)
 
         self._guarded(keep)
