@@ -1,0 +1,198 @@
+"""Pictures as vectors: the features or pixels of a collection, their nearest neighbours, and how pure those are.
+
+Source:
+    Krizhevsky, Sutskever, Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks",
+    section 6.1 (neighbours by Euclidean distance between 4096-dimensional last-layer vectors)
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from helpers.images import check, resize
+from helpers.networks import Layer, Network
+from helpers.photos import batches
+
+Metric = Literal["l2", "cosine"]
+
+
+class Sample:
+    """Some pictures of a collection, at most `count`, drawn without replacement and kept in their order.
+
+    Raises:
+        ValueError: `count` below 1.
+    """
+
+    def __init__(self, collection, count: int = 1000, seed: int = 0):
+        if count < 1:
+            raise ValueError(f"count must be at least 1, not {count}")
+        random = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(collection), generator=random)[:count]
+        self.collection, self.chosen = collection, chosen.sort().values.tolist()
+        self.classes, self.labels = collection.classes, [collection.labels[i] for i in self.chosen]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, i: int) -> Tensor:
+        return self.collection[self.chosen[i]]
+
+
+def vectors(network: Network, collection, layer: Layer = "penultimate", batch: int = 8) -> Tensor:
+    """What a layer says about each picture of a collection, shape (N, D), on the CPU.
+
+    A layer with height and width is averaged over both, so that D is its number of channels. Only `batch`
+    pictures are held at a time: memory grows with the vectors, not with the pictures.
+
+    Raises:
+        ValueError: an unknown layer, an empty collection, or `batch` below 1.
+    """
+    network.path(layer)
+    with torch.inference_mode():
+        found = [
+            _flat(network.activation(pictures, layer)).cpu() for pictures in _watched(collection, batch, network.name)
+        ]
+    return torch.cat(found).clone()  # a tensor of inference mode takes part in no gradient; its copy does
+
+
+def _flat(activation):
+    return activation.mean(dim=(2, 3)) if activation.ndim == 4 else activation.flatten(1)
+
+
+def pixels(collection, size: int = 32, batch: int = 64) -> Tensor:
+    """The pictures themselves, shrunk to `size` × `size` pixels, as vectors (N, 3·size·size).
+
+    Raises:
+        ValueError: an empty collection, or `size` or `batch` below 1.
+    """
+    return thumbnails(collection, size, batch).flatten(1)
+
+
+def thumbnails(collection, size: int = 32, batch: int = 64) -> Tensor:
+    """The pictures of a collection shrunk to `size` × `size` pixels, (N, 3, size, size).
+
+    Raises:
+        ValueError: an empty collection, or `size` or `batch` below 1.
+    """
+    return torch.cat([resize(pictures, (size, size)) for pictures in _watched(collection, batch, f"{size} pixels")])
+
+
+def _watched(collection, batch, description) -> Iterator[Tensor]:
+    """The batches of a collection behind a progress bar that counts pictures."""
+    with tqdm(total=len(collection), desc=description, leave=False) as bar:
+        for pictures in batches(collection, batch):
+            yield check(pictures)
+            bar.update(len(pictures))
+
+
+def nearest(
+    queries: Tensor,
+    vectors: Tensor,
+    k: int = 5,
+    metric: Metric = "l2",
+    skip: Sequence[int] | Tensor | None = None,
+    chunk: int = 512,
+) -> tuple[Tensor, Tensor]:
+    """The `k` vectors nearest to each query, by brute force, `chunk` queries at a time.
+
+    Euclidean distances come from the inner products, ‖q − v‖² = ‖q‖² + ‖v‖² − 2 q·v; the cosine distance is
+    1 − q·v / ‖q‖‖v‖, and 1 for a vector of zeros. Both are computed in float64.
+
+    Args:
+        queries: (Q, D).
+        vectors: (N, D).
+        k: how many neighbours.
+        metric: "l2" or "cosine".
+        skip: for each query the index of one vector that does not count, such as its own; None: all count.
+        chunk: of the Q × N distances, how many rows are held at a time.
+
+    Returns:
+        distances (Q, k), smallest first, and the indices (Q, k) of the vectors they lead to.
+
+    Raises:
+        ValueError: not two finite matrices of equal width, `k` beyond the vectors that count, another metric,
+            `skip` of another length or out of range, or `chunk` below 1.
+    """
+    _matrix(queries, "queries")
+    _matrix(vectors, "vectors")
+    if queries.shape[1] != vectors.shape[1]:
+        raise ValueError(f"queries and vectors must be equally wide, not {queries.shape[1]} and {vectors.shape[1]}")
+    most = len(vectors) - (skip is not None)
+    if not 1 <= k <= most:
+        raise ValueError(f"k must be from 1 to {most} (the vectors that count), not {k}")
+    if metric not in get_args(Metric):
+        raise ValueError(f"metric must be one of {', '.join(get_args(Metric))}, not {metric!r}")
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, not {chunk}")
+    if skip is not None:
+        skip = torch.as_tensor(skip, device=vectors.device)
+        if skip.shape != (len(queries),) or not ((skip >= 0) & (skip < len(vectors))).all():
+            raise ValueError(
+                f"skip must hold one index from 0 to {len(vectors) - 1} for each of {len(queries)} queries"
+            )
+    return _nearest(queries.to(vectors.device), vectors, k, metric, skip, chunk)
+
+
+def _nearest(queries, vectors, k, metric, skip, chunk):
+    queries, vectors = queries.detach().double(), vectors.detach().double()
+    if metric == "cosine":
+        queries, vectors = F.normalize(queries), F.normalize(vectors)
+    else:  # about their mean, where the norms are small, little is lost in the difference below
+        centre = vectors.mean(0)
+        queries, vectors = queries - centre, vectors - centre
+    norms = vectors.square().sum(1)
+    distances, indices = [], []
+    for start in range(0, len(queries), chunk):
+        rows = queries[start : start + chunk]
+        products = rows @ vectors.T
+        apart = 1 - products if metric == "cosine" else rows.square().sum(1, keepdim=True) + norms - 2 * products
+        if skip is not None:
+            apart.scatter_(1, skip[start : start + chunk, None], torch.inf)
+        values, found = apart.topk(k, largest=False)
+        distances.append(values.clamp_min(0))
+        indices.append(found)
+    distances = torch.cat(distances)
+    return distances if metric == "cosine" else distances.sqrt(), torch.cat(indices)
+
+
+def purity(vectors: Tensor, labels: Sequence[int] | Tensor, k: int = 5, metric: Metric = "l2") -> float:
+    """The share of all pictures' `k` nearest neighbours (a picture is not its own) that have the picture's label.
+
+    Raises:
+        ValueError: as in `nearest`, or not one label for each vector.
+    """
+    _matrix(vectors, "vectors")
+    labels = torch.as_tensor(labels, device=vectors.device)
+    if labels.shape != (len(vectors),):
+        raise ValueError(f"labels must hold one label for each of the {len(vectors)} vectors, not {labels.numel()}")
+    _, indices = nearest(vectors, vectors, k, metric, skip=torch.arange(len(vectors)))
+    return (labels[indices] == labels[:, None]).double().mean().item()
+
+
+def preserved(vectors: Tensor, embedding: Tensor, k: int = 10) -> float:
+    """The share of each point's `k` nearest neighbours among `vectors` that are among its `k` nearest on the map.
+
+    Raises:
+        ValueError: as in `nearest`, or not one point for each vector.
+    """
+    _matrix(vectors, "vectors")
+    _matrix(embedding, "embedding")
+    if len(vectors) != len(embedding):
+        raise ValueError(f"embedding must hold one point for each of the {len(vectors)} vectors, not {len(embedding)}")
+    itself = torch.arange(len(vectors))
+    _, before = nearest(vectors, vectors, k, skip=itself)
+    _, after = nearest(embedding, embedding, k, skip=itself)
+    after = after.to(before.device)
+    return (before[:, :, None] == after[:, None, :]).any(2).double().mean().item()
+
+
+def _matrix(values, name):
+    if not isinstance(values, Tensor) or values.ndim != 2 or values.numel() == 0:
+        shape = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(f"{name} must be a tensor of shape (N, D), not {shape}")
+    if not values.isfinite().all():
+        raise ValueError(f"{name} must be finite, but holds NaN or infinity")
