@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -129,13 +130,14 @@ def responses(image: Tensor, filters: Tensor, maps: Tensor, titles: Sequence[str
     Args:
         image: the photo, (1, 3, H, W).
         filters: pictures of the filters, (K, 3, h, w) in [0, 1].
-        maps: their responses, (K, H', W') or (1, K, H', W'); each has its own range, symmetric about zero.
+        maps: their responses, (K, H', W') or (1, K, H', W'). Each has its own range, symmetric about zero, that
+            the strongest hundredth of its places exceeds.
         titles: one a filter.
     """
     maps = maps.detach().cpu().reshape(-1, *maps.shape[-2:])
     if not len(filters) == len(maps) == len(titles or maps):
         raise ValueError(f"filters, maps and titles must be as many, not {len(filters)}, {len(maps)}, {titles}")
-    columns, width = 1 + len(maps), 10.0
+    columns, width = 1 + len(maps), 12.0
     tile = width / columns
     figure = Figure(figsize=(width, tile * (0.5 + maps.shape[-2] / maps.shape[-1]) + 0.7), layout="constrained")
     axes = figure.subplots(2, columns, height_ratios=[0.5, maps.shape[-2] / maps.shape[-1]], squeeze=False)
@@ -146,8 +148,95 @@ def responses(image: Tensor, filters: Tensor, maps: Tensor, titles: Sequence[str
         axes[0, i + 1].imshow(to_pil(filters[i]), interpolation="nearest")
         if titles is not None:
             axes[0, i + 1].set_title(titles[i], fontsize=FONT)
-        limit = max(float(abs(values).max()), 1e-12)
+        limit = max(float(np.quantile(abs(values), 0.99)), 1e-12)
         drawn = axes[1, i + 1].imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
         bar = figure.colorbar(drawn, ax=axes[1, i + 1], orientation="horizontal", shrink=0.8, pad=0.02)
         bar.ax.tick_params(labelsize=FONT - 2)
+    return figure
+
+
+# ── Maps of pictures ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def framed(images: Tensor, colours: Sequence[str], width: int = 2) -> Tensor:
+    """Images (N, 3, H, W), each with a frame `width` pixels wide in its colour, any that Matplotlib knows."""
+    images = check(images).clone()
+    if len(colours) != len(images):
+        raise ValueError(f"colours must have one entry for each of the {len(images)} images, not {len(colours)}")
+    edge = torch.ones(images.shape[-2:], dtype=torch.bool, device=images.device)
+    edge[width:-width, width:-width] = False
+    for image, colour in zip(images, colours, strict=True):
+        image[:, edge] = torch.tensor(to_rgb(colour)).to(image)[:, None]
+    return images
+
+
+def class_colours(labels: Sequence[int]) -> list[str]:
+    """A colour for each label, the same for equal labels; from the eleventh label on they repeat."""
+    return [f"C{label % 10}" for label in labels]
+
+
+def picture_map(embedding: Tensor, pictures: Tensor, size: int = 900, labels: Sequence[int] | None = None) -> Tensor:
+    """Every picture drawn at its point of an embedding, on white: one image (1, 3, size, size).
+
+    Args:
+        embedding: (N, 2); both axes have the same scale, y points upwards. Where pictures overlap, the later one
+            is in front.
+        pictures: (N, 3, H, W), drawn pixel for pixel.
+        size: side of the map in pixels.
+        labels: one a picture; given these, a picture is framed in the colour of its label.
+    """
+    points = embedding.detach().double().cpu()
+    if points.shape != (len(pictures), 2):
+        raise ValueError(
+            f"embedding must have shape ({len(pictures)}, 2), a point a picture, not {tuple(points.shape)}"
+        )
+    height, width = check(pictures, "pictures").shape[-2:]
+    if size <= max(height, width):
+        raise ValueError(f"size must be above the pictures' {max(height, width)} pixels, not {size}")
+    if labels is not None:
+        pictures = framed(pictures, class_colours(labels), 1)
+    low, high = points.amin(0), points.amax(0)
+    scale = (size - max(height, width)) / (high - low).max().clamp_min(1e-300)
+    across, up = ((points - (low + high) / 2) * scale).T
+    left = (across + (size - width) / 2).round().int().tolist()
+    top = ((size - height) / 2 - up).round().int().tolist()
+    sheet = np.ones((3, size, size), dtype=np.float32)
+    for picture, x, y in zip(pictures.detach().cpu().float().numpy(), left, top, strict=True):
+        sheet[:, y : y + height, x : x + width] = picture
+    return torch.from_numpy(sheet)[None]
+
+
+def picture_grid(cells: Tensor, pictures: Tensor, labels: Sequence[int] | None = None) -> Tensor:
+    """Every picture in its cell of a grid, on white, as one image; `cells` (N, 2) holds row and column."""
+    if tuple(cells.shape) != (len(pictures), 2):
+        raise ValueError(f"cells must have shape ({len(pictures)}, 2), a cell a picture, not {tuple(cells.shape)}")
+    if labels is not None:
+        pictures = framed(pictures, class_colours(labels), 1)
+    height, width = check(pictures, "pictures").shape[-2:]
+    rows, columns = (cells.amax(0) + 1).tolist()
+    sheet = pictures.new_ones(3, rows * height, columns * width)
+    for (row, column), picture in zip(cells.tolist(), pictures, strict=True):
+        sheet[:, row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
+    return sheet[None]
+
+
+def scatter(
+    embeddings: Mapping[str, Tensor], labels: Sequence[int], classes: Sequence[str] = (), width: float = 9.0
+) -> Figure:
+    """Embeddings (N, 2) side by side as coloured points, each under its title; `classes` makes a legend."""
+    figure, axes = _tiles(len(embeddings), None, width, 1.0, titled=True)
+    labels = np.asarray(labels)
+    for axis, (title, embedding) in zip(axes, embeddings.items(), strict=True):
+        points = embedding.detach().cpu().numpy()
+        for label in np.unique(labels):
+            name = classes[label] if len(classes) else None
+            axis.scatter(*points[labels == label].T, s=4, linewidths=0, color=f"C{label % 10}", label=name)
+        axis.set_title(title, fontsize=FONT)
+        axis.set_aspect("equal", adjustable="datalim")
+        axis.axis("on")
+        axis.set(xticks=[], yticks=[])
+    if len(classes):
+        figure.legend(
+            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=10, markerscale=3, fontsize=7
+        )
     return figure
