@@ -1,0 +1,150 @@
+"""Maximally activating patches: the same as a plain loop over everything, exact boxes, a flat memory."""
+
+import gc
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from helpers.networks import Network
+from helpers.patches import PADDING, crop, patches, strongest
+
+
+class Random:
+    """`count` random pictures, made when asked for; remembers how many were alive at once."""
+
+    def __init__(self, count, size=(12, 10)):
+        self.count, self.size = count, size
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, i):
+        return torch.rand(3, *self.size, generator=torch.Generator().manual_seed(i))
+
+
+def small(device="cpu"):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 5, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 6 * 5, 4))
+    return Network(model).to(device)
+
+
+def by_loops(maps, k, per_image):
+    """For each channel the best (value, image, row, column), with nothing but loops and sorting."""
+    maps = maps.reshape(*maps.shape[:2], *(maps.shape[2:] or (1, 1)))
+    expected = []
+    for channel in range(maps.shape[1]):
+        best = []
+        for image in range(len(maps)):
+            units = [
+                (maps[image, channel, row, column].item(), image, row, column)
+                for row in range(maps.shape[2])
+                for column in range(maps.shape[3])
+            ]
+            best += sorted(units, reverse=True)[:per_image]
+        expected.append(sorted(best, reverse=True)[:k])
+    return expected
+
+
+def as_lists(found):
+    table = torch.stack([found.values.double(), found.images, found.rows, found.columns], dim=2)
+    return [[tuple(entry) for entry in channel] for channel in table.tolist()]
+
+
+@pytest.mark.parametrize(("k", "per_image", "batch"), [(1, 1, 1), (4, 1, 3), (9, 2, 4), (3, 1000, 7), (50, 1, 16)])
+@pytest.mark.parametrize("layer", ["0", "3"])
+def test_every_channel_is_ranked_as_loops_rank_it(device, layer, k, per_image, batch):
+    network, collection = small(device), Random(11)
+    maps = network.activation(torch.stack([collection[i] for i in range(11)]), layer)
+    expected = by_loops(maps.cpu(), k, per_image)
+    found = as_lists(strongest(network, collection, layer, k, per_image, batch))
+    for channel, wanted in zip(found, expected, strict=True):
+        assert [entry[1:] for entry in channel] == [entry[1:] for entry in wanted]
+        assert torch.tensor(channel)[:, 0] == pytest.approx(torch.tensor(wanted)[:, 0], rel=1e-5)
+
+
+def test_a_patch_alone_excites_the_channel_as_much_as_in_its_picture():
+    """The box is exact: convolving the patch alone, padding included, gives the activation back."""
+    network, collection = small(), Random(20)
+    network.mean += PADDING  # grey is then what the network's own padding is: zero
+    found = strongest(network, collection, "0", k=6)
+    convolution = network.model[0]
+    for channel in range(5):
+        pieces = patches(collection, found, channel)
+        assert pieces.shape == (6, 3, 3, 3)
+        alone = torch.nn.functional.conv2d(network.normalise(pieces), convolution.weight, convolution.bias)
+        assert torch.allclose(alone[:, channel, 0, 0], found.values[channel], atol=1e-6)
+
+
+def test_deep_and_fully_connected_layers_of_real_networks(lite0, untrained):
+    collection = Random(3, (64, 96))
+    found = strongest(lite0, collection, "blocks.3", k=2)
+    shape = lite0.shape("blocks.3", (64, 96))
+    assert found.values.shape == (shape[0], 2) and found.field == lite0.receptive_field("blocks.3", (64, 96))
+    assert found.rows.max() < shape[1] and found.columns.max() < shape[2] and found.columns.max() > 0
+    maps = lite0.activation(torch.stack([collection[i] for i in range(3)]), "blocks.3")
+    channels = torch.arange(shape[0])[:, None]
+    assert torch.allclose(maps[found.images, channels, found.rows, found.columns], found.values, atol=1e-4)
+    logits = strongest(lite0, collection, "logits", k=1)
+    assert logits.values.shape == (1000, 1) and logits.boxes(0) == [(0, 0, 64, 96)]
+    assert patches(collection, logits, 0).shape == (1, 3, 64, 96)
+    alexnet = untrained("alexnet")
+    assert strongest(alexnet, collection, "fc6", k=2).values.shape == (4096, 2)
+
+
+def test_what_is_kept_does_not_grow_with_the_collection():
+    network = small()
+
+    def most_elements_alive(count):
+        """The largest number of tensor elements alive when a picture is asked for."""
+        seen = []
+
+        class Watched(Random):
+            def __getitem__(self, i):
+                if i % 8 == 7:
+                    gc.collect()
+                    seen.append(sum(o.numel() for o in gc.get_objects() if type(o) is torch.Tensor))
+                return super().__getitem__(i)
+
+        strongest(network, Watched(count), "0", k=3, batch=8)
+        return max(seen)
+
+    assert most_elements_alive(160) <= most_elements_alive(32)
+
+
+def test_crop_by_hand():
+    image = torch.arange(3 * 4 * 5.0).view(3, 4, 5) / 60
+    assert torch.equal(crop(image, (1, 2, 3, 5)), image[None, :, 1:3, 2:5])
+    beyond = crop(image, (-1, 3, 2, 7))
+    assert beyond.shape == (1, 3, 3, 4)
+    assert torch.equal(beyond[0, :, 1:, :2], image[:, :2, 3:])
+    assert (beyond[0, :, 0] == PADDING).all() and (beyond[0, :, :, 2:] == PADDING).all()
+    assert torch.equal(crop(image, (0, 0, 4, 5), longest=2), image[None, :, 1:3, 1:3])
+    assert torch.equal(crop(image[None], (0, 0, 4, 5), longest=9), image[None])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"k": 0}, "k must be at least 1, not 0"),
+        ({"per_image": 0}, "per_image must be at least 1, not 0"),
+        ({"batch": -1}, "batch must be at least 1, not -1"),
+        ({"collection": Random(0)}, "collection must hold at least one picture"),
+        ({"layer": "blocks.9"}, "layer 'blocks.9' is unknown to custom"),
+        ({"collection": [torch.full((3, 12, 10), torch.nan)]}, "images must be finite"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        strongest(small(), **{"collection": Random(2), "layer": "0"} | arguments)
+
+
+def test_bad_channels_and_sizes_are_named():
+    collection = Random(2)
+    found = strongest(small(), collection, "0", k=1)
+    for channel in (-1, 5):
+        with pytest.raises(ValueError, match=f"channel must be from 0 to 4, not {channel}"):
+            patches(collection, found, channel)
+    with pytest.raises(ValueError, match="longest must be at least 1 pixel, not 0"):
+        patches(collection, found, 0, longest=0)
