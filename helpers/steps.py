@@ -7,7 +7,7 @@ Stop, a test and a benchmark.
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import torch
@@ -124,4 +124,4 @@ def record(steps: Iterable[Step], every: int = 1, description: str = "") -> Reco
 
 
 def _on_cpu(step: Step) -> Step:
-    return Step(step.index, step.total, step.image.detach().cpu(), step.losses)
+    return replace(step, image=step.image.detach().cpu())  # keeps what a kind of Step adds
