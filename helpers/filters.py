@@ -200,9 +200,14 @@ def tiles(
 
     Args:
         view: "colour", or the three colour slices of every filter in grey beside each other.
+        columns: filters a row; default: 8, or 4 of three slices each.
+
+    Raises:
+        ValueError: another shape, no such choice, or zoom or columns below 1.
     """
     _choose(view, View, "view")
     pictures = enlarge(rescale(weights, scaling)[order(weights, sort)], zoom)
+    columns = columns or (8 if view == "colour" else 4)
     if view == "colour":
         return images.grid(pictures, columns, gap=4)
     white = pictures.new_ones(*pictures.shape[:-1], 1)
