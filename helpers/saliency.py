@@ -246,7 +246,7 @@ def _prepare(network, image, category, **choices):
     if len(categories) != len(image):
         raise ValueError(f"category must be one class, or one for each of the {len(image)} images")
     if not network.categories:
-        raise ValueError(f"network {network.name} has no classifier; use neuron() on one of its layers")
+        raise ValueError(f"network {network.name} has no classifier; use neurons() on one of its layers")
     targets = [network.category(c if isinstance(c, str) else int(c)) for c in categories]
     return torch.tensor(targets, device=network.device), image
 
@@ -524,7 +524,8 @@ def _sanity_steps(network, image, category, method, cascade, seed):
     random = torch.Generator().manual_seed(seed)
     for i, name in enumerate([None, *names], start=1):
         if name is not None:
-            randomised = randomised if cascade else copy.deepcopy(network)
+            if not cascade:
+                randomised.load_state_dict(network.state_dict())
             _shuffle(randomised.model.get_submodule(name), random)
         heat = remedies.get(method, saliency)(randomised, image, category, **arguments)
         trained = heat if trained is None else trained

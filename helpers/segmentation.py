@@ -118,7 +118,9 @@ def grabcut(
 def _seeds(image, heat, foreground, background, blur):
     height, width = image.shape[-2:]
     if not 0 < background < foreground < 1:
-        raise ValueError(f"0 < background < foreground < 1 must hold, not background {background}, {foreground=}")
+        raise ValueError(
+            f"0 < background < foreground < 1 must hold, not background {background} and foreground {foreground}"
+        )
     if blur < 0:
         raise ValueError(f"blur must be at least 0, not {blur}")
     if heat.numel() != height * width or tuple(heat.shape[-2:]) != (height, width):
