@@ -1,5 +1,6 @@
 """Figures hold what they are given; the display of a notebook stays small."""
 
+import numpy as np
 import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
@@ -77,3 +78,16 @@ def test_a_notebook_stores_figures_and_pictures_as_jpeg_only(monkeypatch):
     for shown in (figure, to_pil(torch.rand(1, 3, 8, 8))):
         data, _ = shell.display_formatter.format(shown)
         assert data["image/jpeg"][:2] == b"\xff\xd8" and "image/png" not in data
+
+
+def test_responses_are_symmetric_about_zero():
+    maps = torch.linspace(-1, 3, 48).reshape(2, 4, 6)
+    figure = plots.responses(torch.rand(1, 3, 8, 12), torch.rand(2, 3, 3, 3), maps, ["a", "b"])
+    drawn = [axis for axis in figure.axes if axis.images and axis.images[0].get_array().shape == (4, 6)]
+    assert len(drawn) == 2
+    for axis, values in zip(drawn, maps, strict=True):
+        low, high = axis.images[0].get_clim()
+        assert low == -high and high == pytest.approx(np.quantile(values.abs(), 0.99))
+    assert [axis.get_title() for axis in figure.axes if axis.get_title()] == ["a", "b"]
+    with pytest.raises(ValueError, match="filters, maps and titles must be as many, not 1, 2"):
+        plots.responses(torch.rand(1, 3, 8, 12), torch.rand(1, 3, 3, 3), maps)
