@@ -131,9 +131,8 @@ def nearest(
     if skip is not None:
         skip = torch.as_tensor(skip, device=vectors.device)
         if skip.shape != (len(queries),) or not ((skip >= 0) & (skip < len(vectors))).all():
-            raise ValueError(
-                f"skip must hold one index from 0 to {len(vectors) - 1} for each of {len(queries)} queries"
-            )
+            last = len(vectors) - 1
+            raise ValueError(f"skip must hold one index from 0 to {last} for each of the {len(queries)} queries")
     return _nearest(queries.to(vectors.device), vectors, k, metric, skip, chunk)
 
 
