@@ -1,0 +1,147 @@
+"""Pictures changed so little that nobody sees it, until the network is sure that they show something else.
+
+Szegedy et al. 2014, "Intriguing properties of neural networks"; Goodfellow, Shlens & Szegedy 2015, "Explaining and
+Harnessing Adversarial Examples" (one step); Madry et al. 2018, "Towards Deep Learning Models Resistant to Adversarial
+Attacks", section 2.1 (projected gradient).
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from helpers.images import Image, check
+from helpers.networks import Category, Network
+from helpers.steps import Step, within_memory
+
+LEVELS = 255  # a change of 1 is one level of an 8-bit picture
+
+
+def fool(
+    network: Network,
+    image: Image,
+    category: Category = "koala",
+    limit: Annotated[float, (0.5, 16.0, 0.5)] = 8.0,
+    confidence: Annotated[float, (0.5, 0.99, 0.01)] = 0.9,
+    steps: Annotated[int, (1, 100)] = 40,
+    rate: Annotated[float, (0.1, 4.0, 0.1)] = 1.0,
+) -> Iterator[Step]:
+    """Projected gradient: x ← Π(x + rate · sign ∇ log p_c(x)), where Π keeps every value within `limit` of the photo.
+
+    Args:
+        image: (N, 3, H, W) in [0, 1].
+        category: what the network shall see; a list gives each picture its own.
+        limit: of the change of any value, L∞, in levels of 1/255. It is kept exactly, in float32 too.
+        confidence: a picture is left alone from the step on in which the class has this probability.
+        steps: at most; the run ends when every picture is done.
+        rate: of one step, in levels.
+
+    Returns:
+        Steps with the changed pictures, and `losses`: the "probability" of the class, the smallest of the batch, and
+        how many pictures are "fooled", both for the pictures that the Step holds.
+
+    Raises:
+        ValueError: no such class, no classifier, a number outside its range, or a list of another length.
+        MemoryError: not enough memory on the GPU.
+    """
+    targets = _targets(network, image, category)
+    _check_limit(limit)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps}")
+    if not rate > 0:
+        raise ValueError(f"rate must be over 0, not {rate}")
+    run = _fool(network, image.detach().to(network.device), targets, limit / LEVELS, confidence, steps, rate / LEVELS)
+    return within_memory(run, f"lower the number of pictures at once ({len(image)}) or their size")
+
+
+def fast_gradient_sign(network: Network, image: Image, category: Category = "koala", limit: float = 8.0) -> Tensor:
+    """The one-step baseline: the photo plus `limit` · sign ∇ log p_c, all at once.
+
+    Goodfellow et al., section 4, towards a class instead of away from the true one. Arguments as in `fool`.
+    """
+    targets = _targets(network, image, category)
+    _check_limit(limit)
+    image = image.detach().to(network.device)
+    lowest, highest = box(image, limit / LEVELS)
+    _, gradients = _gradients(network, image, targets)
+    return (image + limit / LEVELS * gradients.sign()).clamp(lowest, highest)
+
+
+def box(image: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+    """The least and the greatest value that each value may take: within `limit` of it, and in [0, 1].
+
+    Rounding could put x ± limit a little too far away; such a bound is moved to the next number towards x.
+    """
+    exact, bounds = image.double(), []
+    for end in (exact - limit, exact + limit):
+        rounded = end.to(image.dtype)
+        outside = (rounded.double() - exact).abs() > limit
+        bounds.append(torch.where(outside, torch.nextafter(rounded, image), rounded).clamp(0, 1))
+    return bounds[0], bounds[1]
+
+
+def distances(image: Tensor, changed: Tensor) -> list[dict[str, float]]:
+    """How far each changed picture is from its photo.
+
+    Returns:
+        For each picture "L2", the root of the sum of squares in units of [0, 1]; "L∞", the largest change, in levels
+        of 1/255; "PSNR", 10·log₁₀(1 / mean square), in decibels, infinite where nothing has changed.
+    """
+    if image.shape != changed.shape:
+        raise ValueError(f"changed must have the shape of image, {tuple(image.shape)}, not {tuple(changed.shape)}")
+    difference = (changed.detach().double() - image.detach().to(changed.device).double()).flatten(1)
+    psnr = -10 * difference.square().mean(dim=1).log10()
+    rows = zip(difference.norm(dim=1), difference.abs().amax(dim=1) * LEVELS, psnr, strict=True)
+    return [{"L2": a.item(), "L∞": b.item(), "PSNR": c.item()} for a, b, c in rows]
+
+
+def difference(image: Tensor, changed: Tensor, magnify: float = 1.0) -> Tensor:
+    """The change as a picture: grey where there is none, ½ + magnify · (changed − image), clamped to [0, 1]."""
+    return (0.5 + magnify * (changed.detach() - image.detach().to(changed.device))).clamp(0, 1)
+
+
+def _targets(network, image, category):
+    """One class index for each picture, (N,)."""
+    check(image, "image")
+    if "logits" not in network.layers:
+        raise ValueError(f"network {network.name} has no classes to mistake a picture for")
+    several = not isinstance(category, (int, str))
+    if several and len(category) != len(image):
+        raise ValueError(f"category must be one class, or one for each of {len(image)} pictures, not {len(category)}")
+    wanted = category if several else [category] * len(image)
+    return torch.tensor([network.category(each) for each in wanted], device=network.device)
+
+
+def _check_limit(limit):
+    if not 0 < limit <= LEVELS:
+        raise ValueError(f"limit must be over 0 and at most {LEVELS} levels, not {limit}")
+
+
+def _gradients(network, images, targets):
+    """The probability of each picture's class, and the gradient of its logarithm."""
+    images = images.detach().requires_grad_()
+    logs = network(images).log_softmax(dim=1).gather(1, targets[:, None])[:, 0]
+    (gradients,) = torch.autograd.grad(logs.sum(), images)
+    return logs.detach().exp(), gradients
+
+
+def _fool(network, image, targets, limit, confidence, steps, rate):
+    lowest, highest = box(image, limit)
+    changed = image.clone()
+    probabilities, gradients = _gradients(network, changed, targets)
+    gradients = gradients[probabilities < confidence]
+    for step in range(1, steps + 1):
+        open_ = (probabilities < confidence).nonzero()[:, 0]  # the others are neither changed nor computed
+        if len(open_):
+            moved = changed[open_] + rate * gradients.sign()
+            changed = changed.index_copy(0, open_, moved.clamp(lowest[open_], highest[open_]))
+            now, gradients = _gradients(network, changed[open_], targets[open_])
+            probabilities = probabilities.index_copy(0, open_, now)
+            gradients = gradients[now < confidence]
+        done = int((probabilities >= confidence).sum())
+        yield Step(step, steps, changed, {"probability": probabilities.min().item(), "fooled": done})
+        if done == len(image):
+            return
