@@ -112,11 +112,10 @@ def _coarse_to_fine(samples, sizes, half, epsilon, tileable, seed):
     index, total = 0, sum(len(level.rounds) for level in levels)
     for level, times in zip(levels, [2**k for k in reversed(range(len(levels)))], strict=True):
         for batches in level.rounds:
-            with torch.no_grad():
-                for batch in batches:
-                    level.match(batch)
+            for batch in batches:
+                level.match(batch)
             index += 1
-            yield Growth(index, total, level.image(times, sizes[-1]), {}, level.source(times, sizes[-1]))
+            yield level.growth(index, total, times, sizes[-1])
 
 
 class _Level:
@@ -133,7 +132,8 @@ class _Level:
         height, width = size
         self.stride = width + 2 * half
         self.canvas = sample.new_zeros((height + 2 * half) * self.stride, 3)
-        self.found = torch.full((height * width,), -1, device=self.device)
+        self.picture = sample.new_ones(height * width, 3)  # white, in [0, 1]
+        self.source = torch.full((height * width, 2), -1, device=self.device)
 
         h, reach = half, range(-half, half + 1)
         square = [(dy, dx) for dy in reach for dx in reach if (dy, dx) != (0, 0)]
@@ -163,7 +163,8 @@ class _Level:
             for picture, y, x, offsets in views
         ]
         self.values = torch.cat(values, 1)  # (candidates, neighbours, 3)
-        self.candidates = (row * self.sample.shape[1] + column)[inside].to(self.device)
+        self.candidates = torch.stack([row, column], 1)[inside].to(self.device)
+        self.shown = self.sample[self.candidates[:, 0], self.candidates[:, 1]] / 255  # in [0, 1]
         self.begun = self.coarser is not None  # the very first pixel has no neighbours and is drawn from all
 
     def _tell_what_is_there(self, own, around, tileable):
@@ -194,7 +195,7 @@ class _Level:
         self.values = self.values.flatten(1).T.to(exact).contiguous()  # (neighbours · 3, candidates)
         self.there = there.repeat_interleave(3, dim=1).to(exact)
         self.canvas = self.canvas.to(exact)
-        self.colours = self.sample.flatten(0, 1)[self.candidates].to(exact)
+        self.colours = (self.shown * 255).round().to(exact)
 
     def _number_places(self, own, around, tileable):
         """Where pixels and their neighbours lie on the canvas, and where else each pixel must be written."""
@@ -231,7 +232,8 @@ class _Level:
         else:
             best = self._draw(distances + around.square().sum(1, keepdim=True), self.draws[batch])
         self.begun = True
-        self.found[batch] = self.candidates[best]
+        self.source[batch] = self.candidates[best]
+        self.picture[batch] = self.shown[best]
         colours = self.colours[best]
         self.canvas[self.place[batch]] = colours
         for copy in self.copies:
@@ -244,21 +246,18 @@ class _Level:
         count = near.sum(1)
         return near.nonzero()[count.cumsum(0) - count + (draws * count).long(), 1]
 
-    def image(self, times, size):
-        """The picture so far, (1, 3, *size), each pixel `times` as large."""
-        height, width = self.size
-        pixels = self.canvas.float().view(-1, self.stride, 3)[self.half :, self.half :][:height, :width] / 255
-        pixels = torch.where(self.found.view(height, width, 1) < 0, 1.0, pixels)
-        return _enlarged(pixels, times, size).permute(2, 0, 1)[None].contiguous()
-
-    def source(self, times, size):
-        """Where each pixel so far came from, (*size, 2), in pixels of the finest sample; −1 where there is none yet."""
-        found = self.found.view(*self.size, 1)
-        row, column = found // self.sample.shape[1], found % self.sample.shape[1]
-        return _enlarged(torch.where(found < 0, -1, torch.cat([row, column], 2) * times), times, size)
+    def growth(self, index, total, times, size):
+        """The picture so far as a `Growth` of the given size, each pixel `times` as large."""
+        picture, source = (values.view(*self.size, -1) for values in (self.picture, self.source))
+        picture, source = _enlarged(picture, times, size), _enlarged(source, times, size)
+        source = source.clone() if times == 1 else torch.where(source < 0, -1, source * times)  # in the finest sample
+        image = picture.permute(2, 0, 1)[None].clone(memory_format=torch.contiguous_format)
+        return Growth(index, total, image, {}, source)
 
 
 def _enlarged(pixels, times, size):
+    if times == 1:
+        return pixels
     return pixels.repeat_interleave(times, 0).repeat_interleave(times, 1)[: size[0], : size[1]]
 
 

@@ -23,7 +23,7 @@ SMALLEST = 32  # pixels; below it the deepest layers have no room for their wind
 _VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
 _RESNET = ("relu1", "layer1", "layer2", "layer3", "layer4")
 STAGES = {
-    "efficientnet_lite0": ("relu1", "blocks.0", "blocks.1", "blocks.2", "blocks.3"),
+    "efficientnet_lite0": ("relu1", "blocks.0", "blocks.1", "blocks.2", "blocks.4"),
     "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
     "vgg16": _VGG,
     "vgg19": _VGG,
