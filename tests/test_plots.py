@@ -91,3 +91,53 @@ def test_responses_are_symmetric_about_zero():
     assert [axis.get_title() for axis in figure.axes if axis.get_title()] == ["a", "b"]
     with pytest.raises(ValueError, match="filters, maps and titles must be as many, not 1, 2"):
         plots.responses(torch.rand(1, 3, 8, 12), torch.rand(1, 3, 3, 3), maps)
+
+
+# ── Maps of pictures ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_frame_covers_the_edge_and_nothing_else():
+    grey = torch.full((2, 3, 6, 8), 0.5)
+    images = plots.framed(grey, ["red", "lime"], width=2)
+    assert torch.equal(images[:, :, 2:-2, 2:-2], grey[:, :, 2:-2, 2:-2]) and (grey == 0.5).all()
+    assert images[0, :, 1, 4].tolist() == [1, 0, 0] and images[1, :, 3, 7].tolist() == [0, 1, 0]
+    with pytest.raises(ValueError, match="colours must have one entry for each of the 2 images, not 1"):
+        plots.framed(grey, ["red"])
+
+
+def test_pictures_lie_at_their_points_y_upwards_and_both_axes_to_scale():
+    shades = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1, 1).expand(3, 3, 4, 4)
+    corners = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 5.0]])
+    sheet = plots.picture_map(corners, shades, size=44)
+    assert sheet.shape == (1, 3, 44, 44)
+    at = [(sheet[0, 0] - shade).abs().lt(1e-6).nonzero().amin(0).tolist() for shade in (0.1, 0.2, 0.3)]
+    assert at == [[30, 0], [30, 40], [10, 0]]  # rows 10 to 30, columns 0 to 40: 5 units are half of 10
+    assert (sheet == 1).sum() == 3 * (44 * 44 - 3 * 16)
+    one = plots.picture_map(torch.zeros(1, 2), shades[:1], size=10, labels=[3])
+    assert (one[0, 0, 3:7, 3:7] != 1).all() and one[0, 0, 4, 4] == shades[0, 0, 0, 0] != one[0, 0, 3, 3]
+    with pytest.raises(ValueError, match=r"embedding must have shape \(3, 2\)"):
+        plots.picture_map(corners[:2], shades)
+    with pytest.raises(ValueError, match="size must be above the pictures' 4 pixels, not 4"):
+        plots.picture_map(corners, shades, size=4)
+
+
+def test_pictures_fill_their_cells():
+    shades = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1, 1).expand(3, 3, 2, 4)
+    sheet = plots.picture_grid(torch.tensor([[0, 1], [1, 0], [0, 0]]), shades)
+    assert sheet.shape == (1, 3, 4, 8)
+    expected = torch.tensor([[0.3, 0.1], [0.2, 1.0]]).repeat_interleave(2, 0).repeat_interleave(4, 1)
+    assert torch.allclose(sheet[0, 1], expected)
+    framed = plots.picture_grid(torch.tensor([[0, 0]]), torch.zeros(1, 3, 5, 5), labels=[11])
+    assert framed[0, :, 2, 2].eq(0).all() and framed[0, :, 0, 0].gt(0).any()
+    with pytest.raises(ValueError, match=r"cells must have shape \(3, 2\)"):
+        plots.picture_grid(torch.zeros(2, 2, dtype=torch.int64), shades)
+
+
+def test_every_point_is_in_the_scatter_in_the_colour_of_its_label():
+    points = torch.arange(10.0).view(5, 2)
+    figure = plots.scatter({"a": points, "b": -points}, [0, 1, 0, 1, 1], ["x", "y"])
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
+    drawn = [dots.get_offsets().tolist() for dots in figure.axes[0].collections]
+    assert drawn == [points[[0, 2]].tolist(), points[[1, 3, 4]].tolist()]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["x", "y"]
+    assert not plots.scatter({"a": points}, [0] * 5).legends
