@@ -1,0 +1,385 @@
+"""Ascent: regularisers on tensors made by hand, the metric of natural images, and pictures the network believes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import nn
+
+from helpers import ascent, photos
+from helpers.ascent import (
+    COLOURS,
+    PRESETS,
+    ascend,
+    blur_slightly,
+    class_ascent,
+    clip_small_gradients,
+    clip_small_pixels,
+    decorrelated,
+    direction_ascent,
+    jittered,
+    preset_ascent,
+    total_variation,
+    unit_ascent,
+)
+from helpers.networks import Network
+from helpers.steps import finish
+
+BETAS = (1, 1.5, 2, 2.5, 3)
+SMALL = {"size": 64, "steps": 8}
+
+
+def generators(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+@pytest.fixture
+def tiny():
+    """Two convolutions and a classifier in float64."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 5, stride=2), nn.Tanh(), nn.Conv2d(4, 6, 3, stride=2), nn.Tanh(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(6, 3),
+    )  # fmt: skip
+    layers = {"conv1": "0", "conv2": "2", "penultimate": "input of 6", "logits": ""}
+    return Network(model.double(), "tiny", mean=(0.4, 0.5, 0.6), categories=("a", "b", "c"), layers=layers).double()
+
+
+# ── Total variation ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_variation_equals_a_numpy_loop(beta):
+    image = torch.rand(2, 3, 4, 5, dtype=torch.float64)
+    found = total_variation(image, beta)
+    for picture, value in zip(image.numpy(), found, strict=True):
+        total = 0.0
+        for c, i, j in np.ndindex(3, 4, 5):
+            across = picture[c, i, j + 1] - picture[c, i, j] if j < 4 else 0
+            down = picture[c, i + 1, j] - picture[c, i, j] if i < 3 else 0
+            total += math.hypot(across, down) ** beta
+        assert value.item() == pytest.approx(total, rel=1e-12)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_variation_against_finite_differences(beta):
+    image = torch.rand(1, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: total_variation(x, beta), image)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_variation_of_flat_images(beta):
+    image = torch.full((2, 3, 4, 4), 0.3)
+    image[1, :, 2:] = 0.8  # flat but for one edge
+    image.requires_grad_()
+    values = total_variation(image, beta)
+    assert values[0] == 0 and values[1].item() == pytest.approx(12 * 0.5**beta, rel=1e-5)
+    (gradient,) = torch.autograd.grad(values.sum(), image)
+    assert gradient.isfinite().all() and gradient[0].eq(0).all() and gradient[1].ne(0).sum() == 24
+
+
+def test_variation_refuses_small_beta():
+    with pytest.raises(ValueError, match=r"beta must be at least 1, not 0\.5"):
+        total_variation(torch.rand(1, 3, 4, 4), 0.5)
+
+
+# ── Regularisers ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.0, 1.7])
+def test_blur_is_scipys(radius):
+    image = torch.rand(1, 3, 16, 20, dtype=torch.float64)
+    reach = max(1, round(3 * radius))
+    theirs = gaussian_filter(image.numpy(), (0, 0, radius, radius), mode="mirror", radius=(0, 0, reach, reach))
+    np.testing.assert_allclose(blur_slightly(image, radius), theirs, atol=1e-7)
+
+
+def test_blur_of_nothing_and_of_tiny_images():
+    image = torch.rand(1, 3, 4, 4)
+    assert blur_slightly(image, 0) is image
+    assert blur_slightly(image, 2.0).shape == image.shape  # the kernel is cut to what mirroring allows
+    flat = torch.full((1, 3, 9, 9), 0.25)
+    torch.testing.assert_close(blur_slightly(flat, 1.0), flat)
+
+
+def test_clip_small_pixels_by_hand():
+    """Norms 1, 2, 3, 4 from the zero colour: half of them lie below the median 2.5."""
+    zero = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)
+    image = zero.expand(1, 3, 2, 2).clone()
+    for k, (i, j) in enumerate(np.ndindex(2, 2)):
+        image[0, k % 3, i, j] += k + 1  # all of it in one colour
+    clipped = clip_small_pixels(image, 50, zero)
+    assert torch.equal(clipped[0, :, 0], zero.expand(3, 1, 2)[:, 0])
+    assert torch.equal(clipped[0, :, 1], image[0, :, 1])
+    assert clip_small_pixels(image, 0, zero) is image
+
+
+def test_clip_small_gradients_by_hand():
+    """Colours can cancel: the first pixel has large gradients that contribute nothing together."""
+    image = torch.tensor([[1.0, 1, 2, 0.5], [1, 0, 0, 0], [0, 0, 0, 0]]).view(1, 3, 2, 2)
+    gradient = torch.tensor([[9.0, 1, -3, 4], [-9, 7, 7, 7], [5, 5, 5, 5]]).view(1, 3, 2, 2)
+    # contributions |9 − 9| = 0, 1, |−6| = 6, 2; the median is 1.5
+    clipped = clip_small_gradients(image, gradient, 50)
+    assert clipped[0, :, 0].eq(0).all()
+    assert torch.equal(clipped[0, :, 1], image[0, :, 1])
+
+
+def test_clipping_treats_each_image_by_itself():
+    images = torch.rand(3, 3, 8, 8)
+    images[1] *= 0.01
+    together = clip_small_pixels(images, 30)
+    alone = torch.cat([clip_small_pixels(image[None], 30) for image in images])
+    assert torch.equal(together, alone)
+    zeroed = together.eq(0).all(dim=1).flatten(1).sum(1)
+    assert zeroed.tolist() == [19, 19, 19] or all(18 <= n <= 20 for n in zeroed.tolist())  # 30 % of 64
+
+
+def test_decorrelated_is_a_covariance():
+    """⟨u, Σv⟩ = ⟨Σu, v⟩ and ⟨u, Σu⟩ > 0, for an odd width too; a wave of frequency f is scaled by 1/f²."""
+    u, v = torch.randn(2, 1, 3, 12, 15, dtype=torch.float64, generator=generators(0)[0])
+    assert (u * decorrelated(v)).sum().item() == pytest.approx((decorrelated(u) * v).sum().item(), rel=1e-9)
+    assert (u * decorrelated(u)).sum() > 0
+    grey = torch.ones(1, 3, 1, 1, dtype=torch.float64)
+    gains = []
+    for waves in (1, 2, 4):
+        wave = torch.cos(2 * torch.pi * waves * torch.arange(16, dtype=torch.float64) / 16).expand(1, 3, 16, 16)
+        gains.append((decorrelated(wave * grey) * wave).sum().item())
+    assert gains[0] / gains[1] == pytest.approx(4) and gains[1] / gains[2] == pytest.approx(4)
+
+
+def test_colours_are_those_of_the_photos():
+    pixels = torch.cat([photos.photo(name, 128)[0].flatten(1) for name in photos.SCENES], dim=1)
+    covariance = torch.cov(pixels)
+    torch.testing.assert_close(torch.tensor(COLOURS), 3 * covariance / covariance.trace(), rtol=0, atol=0.01)
+
+
+def test_jitter_moves_round_the_edges():
+    images = torch.rand(2, 3, 8, 8)
+    moved = jittered(images, 3, 0, generators(1, 2))
+    assert not torch.equal(moved, images)
+    assert torch.equal(moved.flatten(1).sort().values, images.flatten(1).sort().values)
+    single = jittered(images[1:], 3, 0, generators(2))
+    assert torch.equal(moved[1:], single)
+    assert torch.equal(jittered(images, 0, 0, generators(1, 2)), images)
+
+
+def test_zoom_keeps_the_centre_and_flat_images():
+    image = torch.zeros(1, 3, 33, 33)
+    image[..., 12:21, 12:21] = 1
+    areas = {round(jittered(image, 0, 0.3, generators(seed)).sum().item()) for seed in range(5)}
+    assert len(areas) == 5 and all(243 * 0.4 < area < 243 * 2 for area in areas)
+    for seed in range(3):
+        seen = jittered(image, 0, 0.3, generators(seed))
+        torch.testing.assert_close(seen, seen.flip(2, 3), atol=1e-4, rtol=0)
+    flat = torch.full((1, 3, 16, 16), 0.7)
+    torch.testing.assert_close(jittered(flat, 0, 0.3, generators(0)), flat)
+
+
+# ── Ascent ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_plain_step_by_hand(tiny):
+    """Pixels, no regulariser: x + rate · g / rms(g), from the colour that the network sees as zero."""
+    image = tiny.mean_pixel.view(1, 3, 1, 1).expand(1, 3, 40, 40).clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(tiny(image)[0, 1], image)
+    expected = image.detach() + 0.01 * gradient / gradient.square().mean().sqrt()
+    knobs = PRESETS["plain"] | {"rate": 0.01, "size": 40, "steps": 1}
+    (step,) = class_ascent(tiny, "b", **knobs)
+    torch.testing.assert_close(step.image, expected.clamp(0, 1))
+    assert step.losses["score"] == pytest.approx(tiny(image)[0, 1].item())
+    assert step.losses["variation"] == 0
+
+
+def test_every_regulariser_is_used(tiny, monkeypatch):
+    """In the order and with the arguments that the documentation gives."""
+    calls = []
+    for name in ("blur_slightly", "clip_small_pixels", "clip_small_gradients"):
+        real = getattr(ascent, name)
+        monkeypatch.setattr(ascent, name, lambda *a, real=real, name=name: calls.append((name, a[-2])) or real(*a))
+    list(class_ascent(tiny, "a", size=40, steps=4, blur=0.7, blur_every=3, small_pixels=20, small_gradients=35))
+    assert [name for name, _ in calls].count("blur_slightly") == 1  # in step 3 of 4
+    assert [a for name, a in calls if name == "clip_small_pixels"] == [20] * 4
+    assert [a for name, a in calls if name == "clip_small_gradients"] == [35] * 4
+
+
+def test_decay_pulls_towards_zero(tiny):
+    photo = torch.rand(1, 3, 40, 40, dtype=torch.float64)
+    knobs = PRESETS["plain"] | {"rate": 1e-9, "steps": 1, "decay": 0.25}
+    (step,) = class_ascent(tiny, "a", photo, **knobs)
+    zero = tiny.mean_pixel.view(1, 3, 1, 1)
+    torch.testing.assert_close(step.image, zero + 0.75 * (photo - zero), atol=1e-6, rtol=0)
+
+
+def test_variation_smooths(tiny):
+    photo = torch.rand(1, 3, 40, 40, dtype=torch.float64)
+    runs = [
+        finish(class_ascent(tiny, "a", photo, space="pixels", steps=12, rate=0.02, variation=v)).image
+        for v in (0.0, 50.0)
+    ]
+    assert total_variation(runs[1]) < 0.8 * total_variation(runs[0])
+
+
+def test_a_batch_gives_what_single_runs_give(tiny):
+    """Summed scores, images normalised one by one, seeds of their own: item i is the run with seed + i."""
+    knobs = {"size": 48, "steps": 6, "jitter": 5, "zoom": 0.2, "start": "noise", "octaves": 2, "blur": 0.5}
+    together = finish(class_ascent(tiny, ["a", "c", 1], seed=3, **knobs)).image
+    for i, name in enumerate(["a", "c", "b"]):
+        alone = finish(class_ascent(tiny, name, seed=3 + i, **knobs)).image
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-9)
+
+
+def test_a_run_repeats(tiny):
+    runs = [finish(class_ascent(tiny, "a", size=40, steps=4, seed=seed)).image for seed in (1, 1, 2)]
+    assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("start", ["zeros", "grey", "noise"])
+@pytest.mark.parametrize("space", ["pixels", "fourier"])
+def test_starts(tiny, start, space):
+    (step,) = class_ascent(tiny, "a", start=start, space=space, size=40, steps=1, rate=1e-6, decay=0)
+    spread = step.image.std(dim=(2, 3))
+    if start == "noise":
+        assert spread.min() > 0.03
+    else:
+        colour = tiny.mean_pixel if start == "zeros" else torch.full((3,), 0.5, dtype=torch.float64)
+        torch.testing.assert_close(step.image.mean(dim=(0, 2, 3)), colour, atol=1e-5, rtol=0)
+        assert spread.max() < 1e-5
+
+
+def test_photos_keep_their_size_and_stay_untouched(tiny):
+    photo = torch.rand(1, 3, 40, 56, dtype=torch.float64)
+    before = photo.clone()
+    stream = list(class_ascent(tiny, ["a", "b"], photo, steps=4, octaves=2))
+    assert torch.equal(photo, before)
+    assert all(step.image.shape == (2, 3, 40, 56) for step in stream)
+    assert [step.index for step in stream] == [1, 2, 3, 4] and stream[0].total == 4
+    assert not torch.equal(stream[2].image, stream[3].image)
+    assert all(step.image.min() >= 0 and step.image.max() <= 1 for step in stream)
+    assert torch.is_grad_enabled() and not stream[-1].image.requires_grad
+
+
+def test_the_consumer_keeps_its_grad_mode(tiny):
+    for _ in class_ascent(tiny, "a", size=40, steps=1):
+        assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("where", ["channel", "centre"])
+def test_units_rise(tiny, where):
+    def response(image):
+        activation = tiny.activation(image, "conv2")[0, 3]
+        return (activation.mean() if where == "channel" else activation[tuple(n // 2 for n in activation.shape)]).item()
+
+    stream = list(unit_ascent(tiny, "conv2", 3, where, size=48, steps=6, jitter=0, zoom=0, decay=0))
+    assert stream[0].losses["score"] == pytest.approx(
+        response(tiny.mean_pixel.view(1, 3, 1, 1).expand(1, 3, 48, 48)), abs=1e-6
+    )
+    assert response(stream[-1].image) > stream[0].losses["score"]
+
+
+def test_several_units_and_units_without_places(tiny):
+    assert finish(unit_ascent(tiny, "conv1", [0, 2], size=40, steps=2)).image.shape == (2, 3, 40, 40)
+    stream = list(unit_ascent(tiny, "penultimate", 5, size=40, steps=5, jitter=0, zoom=0))
+    assert stream[-1].losses["score"] > stream[0].losses["score"]
+
+
+def test_a_unit_vector_is_a_neuron(tiny):
+    knobs = {"size": 40, "steps": 3, "seed": 1}
+    neuron = finish(unit_ascent(tiny, "penultimate", 4, **knobs)).image
+    direction = finish(direction_ascent(tiny, "penultimate", 7 * torch.eye(6, dtype=torch.float64)[4:5], **knobs)).image
+    torch.testing.assert_close(neuron, direction)
+    places = finish(direction_ascent(tiny, "conv2", torch.eye(6, dtype=torch.float64)[:2], **knobs)).image
+    torch.testing.assert_close(places, finish(unit_ascent(tiny, "conv2", [0, 1], **knobs)).image)
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "resnet18", "efficientnet_lite0"])
+def test_the_score_rises_over_the_first_steps(untrained, name):
+    knobs = PRESETS["plain"] | {"size": 64, "steps": 4, "rate": 0.01, "start": "noise"}
+    scores = [step.losses["score"] for step in class_ascent(untrained(name), 7, **knobs)]
+    assert scores == sorted(scores) and scores[-1] > scores[0]
+
+
+def test_a_network_without_classes(untrained):
+    network = Network(nn.Conv2d(3, 4, 3), "bare", layers={"conv": ""})
+    scores = [step.losses["score"] for step in unit_ascent(network, "conv", 2, size=32, steps=4)]
+    assert scores[-1] > scores[0]
+    with pytest.raises(ValueError, match="bare has no classes; take unit_ascent"):
+        class_ascent(network, 0)
+
+
+def test_the_default_network_believes_the_pictures(lite0):
+    """The shipped preset, made small: fewer pixels and steps than a lesson takes."""
+    wanted = ["African elephant", "goldfish", "espresso"]
+    last = finish(class_ascent(lite0, wanted, size=128, steps=24))
+    with torch.no_grad():
+        probabilities = lite0.probabilities(last.image)[range(3), [lite0.category(name) for name in wanted]]
+    assert probabilities.min() > 0.9
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_climb(lite0, preset):
+    stream = list(preset_ascent(lite0, "goldfish", preset, size=96, steps=5))
+    assert stream[-1].losses["score"] > stream[0].losses["score"] + 1
+
+
+def test_device(device, lite0):
+    network = lite0.to(device)
+    try:
+        for start in ("zeros", "grey", "noise"):
+            last = finish(class_ascent(network, ["koala", "teapot"], start=start, size=64, steps=2, octaves=2))
+            assert last.image.device.type == device
+        direction = network.activation(photos.photo("chelsea", 64), "penultimate")
+        assert finish(direction_ascent(network, "penultimate", direction, **SMALL)).image.device.type == device
+    finally:
+        lite0.to("cpu")
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"start": "black"}, "start must be one of zeros, grey, noise, not 'black'"),
+        ({"space": "sound"}, "space must be one of fourier, pixels, not 'sound'"),
+        ({"size": 16}, "size must be at least 32, not 16"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"octaves": 0}, "octaves must be at least 1, not 0"),
+        ({"blur_every": 0}, "blur_every must be at least 1, not 0"),
+        ({"rate": 0}, "rate must be over 0, not 0"),
+        ({"blur": -1}, "blur must be at least 0, not -1"),
+        ({"variation": -1}, "variation must be at least 0, not -1"),
+        ({"jitter": -1}, "jitter must be at least 0, not -1"),
+        ({"momentum": 1}, "momentum must be from 0 to below 1, not 1"),
+        ({"decay": 1.5}, "decay must be from 0 to below 1, not 1.5"),
+        ({"zoom": float("nan")}, "zoom must be from 0 to below 1, not nan"),
+        ({"small_pixels": 100}, "small_pixels must be from 0 to below 100, not 100"),
+        ({"small_gradients": -5}, "small_gradients must be from 0 to below 100, not -5"),
+        ({"image": torch.rand(3, 3, 40, 40)}, "image must be one picture, or one for each of 1 targets, not 3"),
+        ({"image": torch.rand(3, 40, 40)}, "image must have shape"),
+        ({"category": "d"}, "'d' is not a class of tiny"),
+        ({"category": []}, "category must name at least one class"),
+    ],
+)
+def test_bad_knobs_are_refused_at_once(tiny, knobs, message):
+    with pytest.raises(ValueError, match=message):
+        class_ascent(tiny, **({"category": "a", "size": 40} | knobs))
+
+
+def test_bad_units_directions_and_presets(tiny):
+    with pytest.raises(ValueError, match="channel must be from 0 to 3 for layer 'conv1', not 4"):
+        unit_ascent(tiny, "conv1", 4)
+    with pytest.raises(ValueError, match="where must be one of channel, centre"):
+        unit_ascent(tiny, "conv1", 0, "edge")
+    with pytest.raises(ValueError, match="layer 'conv9' is unknown"):
+        unit_ascent(tiny, "conv9", 0)
+    with pytest.raises(ValueError, match=r"directions must have shape \(N, 6\)"):
+        direction_ascent(tiny, "penultimate", torch.ones(1, 5))
+    with pytest.raises(ValueError, match="directions must not be 0"):
+        direction_ascent(tiny, "penultimate", torch.zeros(1, 6))
+    with pytest.raises(ValueError, match="preset must be one of clear, plain, yosinski A"):
+        preset_ascent(tiny, "a", "muddy")
+
+
+def test_any_objective_can_be_climbed(tiny):
+    """Bright red, told in one line."""
+    last = finish(ascend(tiny, lambda images: images[:, 0].mean((1, 2)), 1, size=40, steps=10, rate=0.1, decay=0))
+    assert last.image[:, 0].mean() > 0.9
