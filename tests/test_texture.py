@@ -1,0 +1,261 @@
+"""Gram matrices, the texture loss and its L-BFGS: hand-computed answers, invariants and finite differences."""
+
+import pytest
+import torch
+from torch import nn
+
+from helpers import networks, photos
+from helpers.networks import Network
+from helpers.texture import (
+    STAGES,
+    enlarge,
+    gram,
+    gram_distance,
+    layer_weights,
+    minimise,
+    noise,
+    stages,
+    texture,
+    texture_objective,
+    with_average_pooling,
+)
+
+
+@pytest.fixture(scope="module")
+def gravel():
+    return photos.photo("gravel", 64)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A real if small network in float64, for finite differences: smooth, so that they are exact."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Tanh(), nn.Conv2d(5, 4, 3), nn.Softplus()).double()
+    return Network(model, "tiny", layers={"first": "1", "second": "3"})
+
+
+def test_gram_by_hand():
+    features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [0.0, -1.0]]]])
+    # Σ F1² = 30, Σ F1 F2 = 2 − 4, Σ F2² = 2, each over 4 positions
+    assert gram(features).tolist() == [[[7.5, -0.5], [-0.5, 0.5]]]
+
+
+def test_gram_does_not_know_where_things_are():
+    torch.manual_seed(0)
+    features = torch.randn(2, 5, 6, 7, dtype=torch.float64)
+    shuffled = features.flatten(2)[..., torch.randperm(42)].view(2, 5, 7, 6)  # another shape, too
+    torch.testing.assert_close(gram(shuffled), gram(features))
+
+
+def test_gram_does_not_depend_on_how_much_of_a_texture_there_is():
+    features = torch.rand(1, 4, 5, 6, dtype=torch.float64)
+    torch.testing.assert_close(gram(features.tile(1, 1, 2, 3)), gram(features))
+
+
+def test_gram_never_mixes_the_items_of_a_batch():
+    features = torch.randn(3, 4, 5, 6)
+    separate = torch.cat([gram(item) for item in features.split(1)])
+    torch.testing.assert_close(gram(features), separate)
+    features.requires_grad_()
+    gram(features)[1].square().sum().backward()
+    assert features.grad[0].abs().max() == 0 and features.grad[2].abs().max() == 0 and features.grad[1].abs().max() > 0
+
+
+def test_gram_gradient_against_finite_differences():
+    features = torch.randn(2, 3, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(gram, features)
+
+
+def test_gram_distance_by_hand():
+    grams = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    target = torch.tensor([[[2.0, 0.0], [0.0, 0.0]]])
+    assert gram_distance(grams, target).tolist() == [0.5, 0.0, 1.0]
+    assert gram_distance(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)).tolist() == [0.0]
+
+
+def test_the_objective_is_zero_on_the_texture_itself(lite0, gravel):
+    terms = texture_objective(lite0, gravel, {"relu1": 0.5, "blocks.1": 0.5})(gravel)
+    assert all(term.shape == (1,) and float(term) < 1e-10 for term in terms.values())
+
+
+def test_the_objective_is_the_weighted_sum_written_out(lite0, gravel):
+    other = photos.photo("brick", 64)
+    term = texture_objective(lite0, gravel, {"blocks.1": 0.25}, whole=False)(other)["blocks.1"]
+    f, a = (lite0.activation(picture, "blocks.1")[0].flatten(1).double() for picture in (other, gravel))
+    g, t = f @ f.T / f.shape[1], a @ a.T / a.shape[1]
+    assert float(term) == pytest.approx(float(0.25 * (g - t).pow(2).sum() / t.pow(2).sum()), rel=1e-4)
+
+
+def test_the_objective_keeps_items_apart(lite0, gravel):
+    pair = torch.cat([gravel, photos.photo("brick", 64)])
+    objective = texture_objective(lite0, photos.photo("grass", 64), {"relu1": 1.0, "blocks.2": 1.0})
+    together, apart = objective(pair), [objective(item) for item in pair.split(1)]
+    for layer in together:
+        torch.testing.assert_close(together[layer], torch.cat([terms[layer] for terms in apart]), rtol=1e-4, atol=1e-7)
+
+
+def test_the_gradient_of_the_objective_against_finite_differences(tiny):
+    torch.manual_seed(0)
+    target, start = torch.rand(1, 3, 9, 8).double(), torch.rand(2, 3, 7, 8).double().requires_grad_()
+    objective = texture_objective(tiny, target, {"first": 0.3, "second": 0.7})
+    assert torch.autograd.gradcheck(lambda images: sum(objective(images).values()), start)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e6])
+def test_minimise_does_not_care_for_the_scale_of_the_loss(scale):
+    torch.manual_seed(0)
+    target, curvature = torch.rand(1, 3, 4, 4), 10 ** torch.linspace(-1, 1, 48).view(1, 3, 4, 4)
+
+    def objective(image):
+        return {"distance": scale * (curvature * (image - target).square()).sum((1, 2, 3))}
+
+    run = list(minimise([objective], torch.full((1, 3, 4, 4), 0.5), 60))
+    assert run[-1].losses["distance"] < 1e-6 * run[0].losses["distance"]
+    torch.testing.assert_close(run[-1].image, target, atol=1e-2, rtol=0)
+
+
+def test_minimise_shows_the_start_first_and_each_image_with_its_own_loss():
+    start = torch.rand(1, 3, 4, 4)
+    run = list(minimise([lambda image: {"sum": image.square().sum((1, 2, 3))}], start, 5))
+    assert torch.equal(run[0].image, start)
+    assert [step.index for step in run] == [1, 2, 3, 4, 5]
+    for step in run[:1]:
+        assert step.losses["sum"] == pytest.approx(float(step.image.square().sum()))
+
+
+def test_minimise_stays_where_nothing_pulls():
+    start = torch.rand(1, 3, 4, 4)
+    run = list(minimise([lambda image: {"zero": 0 * image.sum((1, 2, 3))}], start, 3))
+    assert torch.equal(run[-1].image, start)
+
+
+def test_minimise_cuts_what_is_shown_and_not_what_is_optimised():
+    target = torch.full((1, 3, 4, 4), 1.5)
+    run = list(minimise([lambda image: {"d": (image - target).square().sum((1, 2, 3))}], torch.zeros(1, 3, 4, 4), 30))
+    assert float(run[-1].image.max()) == 1.0
+    assert run[-1].losses["d"] < 1e-6  # reached only by pixels of 1.5
+
+
+def test_texture_comes_nearer_step_by_step(lite0, gravel, device):
+    network = lite0 if device == "cpu" else networks.load(device=device)
+    run = list(texture(network, gravel, depth=3, size=(64, 48), steps=30))
+    assert run[-1].image.shape == (1, 3, 64, 48) and run[-1].image.device.type == device
+    assert run[0].image.min() >= 0 and run[-1].image.max() <= 1
+    assert list(run[0].losses) == stages(lite0, 3)
+    assert sum(run[-1].losses.values()) < 0.1 * sum(run[0].losses.values())
+
+
+def test_several_results_are_those_of_the_seeds_one_by_one(lite0, gravel):
+    both = list(texture(lite0, gravel, depth=2, size=40, steps=6, count=2, seed=5))[-1].image
+    for k in range(2):
+        alone = list(texture(lite0, gravel, depth=2, size=40, steps=6, seed=5 + k))[-1].image
+        assert torch.equal(alone, both[k : k + 1])
+    assert not torch.equal(both[0], both[1])
+
+
+def test_only_the_layers_with_weight_count(lite0, gravel):
+    one = list(texture(lite0, gravel, size=40, steps=5, layers=["relu1"]))[-1].image
+    weighted = list(texture(lite0, gravel, size=40, steps=5, layers=["relu1", "blocks.1"], weights=[3, 0]))[-1].image
+    torch.testing.assert_close(weighted, one, atol=1e-4, rtol=0)
+
+
+def test_the_global_seed_is_left_alone(lite0, gravel):
+    before = torch.get_rng_state()
+    list(texture(lite0, gravel, depth=1, size=32, steps=2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_noise_has_the_colour_of_the_picture(gravel):
+    values = noise(gravel, (64, 80), seed=3)
+    assert values.shape == (1, 3, 64, 80)
+    torch.testing.assert_close(values.mean((2, 3)), gravel.mean((2, 3)), atol=0.01, rtol=0)
+    assert torch.equal(values, noise(gravel, (64, 80), seed=3))
+
+
+def test_enlarge_only_where_the_first_layer_skips_pixels(lite0, untrained, gravel):
+    assert enlarge(lite0, gravel).shape == (1, 3, 128, 128)
+    assert enlarge(untrained("vgg16_edges"), gravel) is gravel
+    assert enlarge(Network(nn.Sequential(nn.Conv2d(3, 4, 3))), gravel) is gravel
+
+
+def test_average_pooling_works_on_a_copy(untrained, gravel):
+    network = untrained("vgg16_edges")
+    kept = network.activation(gravel, "pool2")
+    average = with_average_pooling(network, gravel)
+    assert torch.equal(network.activation(gravel, "pool2"), kept)  # the original as it was
+    assert next(average.parameters()) is next(network.parameters())  # one set of weights
+    assert not any(isinstance(module, nn.MaxPool2d) for module in average.modules())
+    before = average.activation(gravel, "relu1_2")
+    expected = nn.functional.avg_pool2d(before, 2)
+    ratio = network.activation(gravel, "pool1").mean() / expected.mean()
+    torch.testing.assert_close(average.activation(gravel, "pool1"), ratio * expected)
+    assert float(ratio) > 1
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "googlenet"])
+def test_average_pooling_keeps_every_shape(untrained, gravel, name):
+    network = untrained(name)
+    average = with_average_pooling(network, gravel)
+    layers = stages(network)
+    shapes = [values.shape for values in network.activations(gravel, layers).values()]
+    assert [values.shape for values in average.activations(gravel, layers).values()] == shapes
+
+
+def test_texture_with_average_pooling_differs(untrained, gravel):
+    knobs = {"depth": 2, "size": 32, "steps": 3}
+    runs = [list(texture(untrained("vgg16_edges"), gravel, pooling=p, **knobs)) for p in ("as trained", "average")]
+    assert runs[0][-1].losses != runs[1][-1].losses
+
+
+@pytest.mark.parametrize("name", networks.SOURCES)
+def test_every_network_has_five_stages(untrained, name):
+    network = untrained(name)
+    layers = stages(network)
+    assert len(layers) == 5 and len(stages(network, 2)) == 2
+    places = [list(network.layers).index(layer) for layer in layers]
+    assert places == sorted(places)
+    assert all(len(network.shape(layer)) == 3 for layer in layers)
+    assert set(STAGES) == set(networks.SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"depth": 0}, "depth must be from 1 to 5, not 0"),
+        ({"depth": 6}, "depth must be from 1 to 5, not 6"),
+        ({"size": 31}, "size must be at least 32 pixels a side"),
+        ({"size": (64, 64, 64)}, "size must be at least 32 pixels a side"),
+        ({"count": 0}, "count and steps must be at least 1, not 0 and 100"),
+        ({"steps": 0}, "count and steps must be at least 1, not 1 and 0"),
+        ({"pooling": "median"}, "pooling must be 'as trained' or 'average', not 'median'"),
+        ({"layers": []}, "layers must name at least one layer"),
+        ({"layers": ["relu1", "relu1"]}, "layers must name at least one layer, and each only once"),
+        ({"layers": ["relu9"]}, "layer 'relu9' is unknown to efficientnet_lite0"),
+        ({"layers": ["logits"]}, "layer 'logits' has no positions"),
+        ({"weights": [1, 2]}, "weights must have one entry for each of the 5 layers, not 2"),
+        ({"weights": [1, 1, 1, 1, -1]}, "weights must be finite, at least 0 and not all 0"),
+        ({"weights": [0] * 5}, "weights must be finite, at least 0 and not all 0"),
+        ({"weights": [1, 1, 1, 1, float("nan")]}, "weights must be finite"),
+    ],
+)
+def test_bad_knobs_are_named_at_once(lite0, gravel, knobs, message):
+    with pytest.raises(ValueError, match=message):
+        texture(lite0, gravel, **knobs)
+
+
+def test_bad_images_are_named_at_once(lite0, gravel):
+    with pytest.raises(ValueError, match="image must be a single picture, not a batch of 2"):
+        texture(lite0, gravel.repeat(2, 1, 1, 1))
+    with pytest.raises(ValueError, match="image must have at least 32×32 pixels, not 20×64"):
+        texture(lite0, gravel[:, :, :20])
+    with pytest.raises(TypeError, match="image must be a tensor"):
+        texture(lite0, "gravel")
+
+
+def test_the_rest_says_what_it_needs(tiny):
+    with pytest.raises(ValueError, match=r"features must have shape \(N, C, H, W\), not \(3, 4\)"):
+        gram(torch.zeros(3, 4))
+    with pytest.raises(ValueError, match="network tiny has no chosen layers"):
+        stages(tiny)
+    assert layer_weights(tiny, ["first", "second"], [1, 3]) == {"first": 0.25, "second": 0.75}
