@@ -258,6 +258,7 @@ class Panel(ipywidgets.VBox):
         self._call_button = ipywidgets.ToggleButton(
             description="Show the call", icon="code", tooltip="The Python that does the same", layout={"width": "auto"}
         )
+        self._call_button.add_class("panel-show-the-call")
         self._call_button.observe(lambda _: self._show_call(), "value")
         steps_only = [self._run_button, self._stop_button] if self.iterative else []
         film_only = [self._gif_button] if self.iterative else []

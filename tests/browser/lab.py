@@ -1,0 +1,295 @@
+"""A JupyterLab on 127.0.0.1 with folders and a token of its own, and its pages as a reader sees them."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "apputils-extension/themes": {"theme": "JupyterLab Light"},
+}
+
+
+def find_browser() -> str | None:
+    """The Chromium that CHROMIUM names, or the first that is installed."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+class Lab:
+    """The server. Everything it writes stays in `folder`; notebooks lie in `root`."""
+
+    def __init__(self, folder: Path):
+        self.root, settings = folder / "root", folder / "settings"
+        self.root.mkdir()
+        for name, values in SETTINGS.items():
+            path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(values))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.token = secrets.token_hex(16)
+        command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}"]
+        command += [f"--IdentityProvider.token={self.token}", "--LabApp.expose_app_in_browser=True"]
+        command += [f"--ServerApp.root_dir={self.root}"] + ["--allow-root"] * (os.geteuid() == 0)
+        folders = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+        folders |= {"JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
+        self.log = (folder / "lab.log").open("w")
+        self.process = subprocess.Popen(command, env=os.environ | folders, stdout=self.log, stderr=self.log)
+        self._await()
+
+    def _await(self):
+        for _ in range(900):
+            if self.process.poll() is not None:
+                break
+            try:
+                self.api("status")
+                return
+            except OSError:
+                time.sleep(0.1)
+        self.process.kill()
+        raise RuntimeError(f"JupyterLab did not start:\n{Path(self.log.name).read_text()[-2000:]}")
+
+    def api(self, what: str, method: str = "GET"):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/{what}", method=method)
+        request.add_header("Authorization", f"token {self.token}")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or "null")
+
+    def end_kernels(self) -> None:
+        for session in self.api("sessions"):
+            self.api(f"sessions/{session['id']}", "DELETE")
+
+    def close(self) -> None:
+        try:
+            self.end_kernels()
+        finally:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+            self.log.close()
+
+
+def without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook as if it had never run, so that every picture seen is a new one."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+class Page:
+    """One notebook open in JupyterLab.
+
+    Attributes:
+        page: Playwright's page.
+        errors: what the browser's console reported as errors.
+        opened: when the opening began, on `time.perf_counter`.
+    """
+
+    def __init__(self, browser, lab: Lab, notebook: nbformat.NotebookNode, name: str):
+        nbformat.write(without_outputs(notebook), lab.root / name)
+        self.errors: list[str] = []
+        self.page = browser.new_page(viewport={"width": 1400, "height": 1800})
+        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.opened = time.perf_counter()
+        self.page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/{name}?reset&token={lab.token}")
+        self.until("() => window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')")
+        # clicks before the kernel is ready are silently lost
+        self.until("() => jupyterapp.shell.currentWidget?.sessionContext?.isReady")
+        self.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.session.kernel.info; }")
+
+    def until(self, condition: str, argument=None, seconds: float = 180.0):
+        """Ask again and again until `condition` (a JavaScript function) returns something true; return that."""
+        end = time.perf_counter() + seconds
+        while True:
+            answer = self.page.evaluate(condition, argument)
+            if answer:
+                return answer
+            assert time.perf_counter() < end, f"waited {seconds:.0f} s in vain for {condition} ({argument})"
+            time.sleep(0.03)
+
+    def start_all_cells(self) -> None:
+        self.page.evaluate(
+            "() => { window.ran = false; jupyterapp.commands.execute('notebook:run-all-cells')"
+            ".then(() => { window.ran = true; }); }"
+        )
+
+    def run_all_cells(self) -> None:
+        self.start_all_cells()
+        self.until("() => window.ran", seconds=600)
+
+    def cells(self) -> list[dict]:
+        return self.page.evaluate("() => jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells")
+
+    def run_cell(self, source: str, at: int | None = None) -> int:
+        """Write `source` into a new last cell (or none into cell `at`), start it, and return its number."""
+        return self.page.evaluate(
+            """([source, at]) => {
+              const notebook = jupyterapp.shell.currentWidget, model = notebook.content.model.sharedModel;
+              if (at === null) { at = model.cells.length; model.insertCell(at, {cell_type: 'code', source}); }
+              notebook.content.deselectAll();
+              notebook.content.activeCellIndex = at;
+              jupyterapp.commands.execute('notebook:run-cell');
+              return at;
+            }""",
+            [source, at],
+        )
+
+    def text_of(self, at: int, seconds: float = 120.0) -> str:
+        """What cell `at` has put out as text, waited for."""
+        return self.until(
+            """(at) => jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells[at].outputs
+              .map(output => output.text || output.data?.['text/plain'] || output.evalue || '').join('')""",
+            at,
+            seconds,
+        )
+
+    def theme(self, name: str) -> None:
+        self.page.evaluate("(theme) => jupyterapp.commands.execute('apputils:change-theme', {theme})", name)
+        self.until("(dark) => (document.body.dataset.jpThemeLight === 'false') === dark", "Dark" in name)
+
+    def panels(self) -> list["PanelView"]:
+        return [PanelView(self, i) for i in range(self.page.locator(".panel").count())]
+
+    def close(self) -> None:
+        self.page.close()
+
+
+HASH = """async (image) => {
+  if (image.naturalWidth < 2) return '';
+  const bytes = await (await fetch(image.src)).arrayBuffer();
+  const digest = await crypto.subtle.digest('SHA-256', bytes);
+  return [...new Uint8Array(digest)].map(byte => byte.toString(16).padStart(2, '0')).join('');
+}"""
+
+# what of a panel is cut off, sticks out, is too wide, or cannot be read on its background
+FAULTS = """(panel) => {
+  const faults = [], edge = panel.getBoundingClientRect();
+  const seen = (element) => element.getClientRects().length > 0;
+  const what = (element) => (element.innerText || element.className).slice(0, 40);
+  if (edge.width > 900) faults.push(`panel is ${edge.width} px wide`);
+  for (const e of panel.querySelectorAll('label, button, .widget-label, .widget-readout, .panel-status, .panel-drop'))
+    if (seen(e) && e.scrollWidth > e.clientWidth + 1) faults.push(`cut off: ${what(e)}`);
+  for (const e of panel.querySelectorAll('*'))
+    if (seen(e) && e.getBoundingClientRect().right > edge.right + 1) faults.push(`sticks out: ${what(e)}`);
+  const parse = (colour) => { const n = colour.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+  const over = (top, below) => below.map((b, i) => i < 3 ? top[i] * top[3] + b * (1 - top[3]) : 1);
+  const behind = (e) => {
+    const layers = [];
+    for (; e; e = e.parentElement) {
+      layers.push(parse(getComputedStyle(e).backgroundColor));
+      if (layers.at(-1)[3] === 1) break;
+    }
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const light = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
+    const v = c[i] / 255;
+    return sum + weight * (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  }, 0.05);
+  const texts = 'label, .widget-label, .widget-readout, button:enabled, select, input, b, .panel-status, .panel-text,'
+    + '.panel-error, .panel-source, .panel-curve, .panel-drop';
+  for (const e of panel.querySelectorAll(texts)) {
+    if (!seen(e)) continue;
+    const ground = behind(e), ink = over(parse(getComputedStyle(e).color), ground);
+    const [a, b] = [light(ink), light(ground)].sort((x, y) => y - x);
+    if (a / b < 4) faults.push(`contrast ${(a / b).toFixed(1)}: ${what(e)}`);
+  }
+  return faults;
+}"""
+
+
+class PanelView:
+    """One panel on a page."""
+
+    def __init__(self, page: Page, number: int):
+        self.page, self.number = page, number
+        self.box = page.page.locator(".panel").nth(number)
+        self.title = self.box.locator("b").first.text_content()
+        self.iterative = self.box.locator(".panel-run").count() > 0
+
+    def __repr__(self):
+        return f"panel {self.title!r}"
+
+    def picture(self) -> str:
+        """A hash of the bytes of the picture on the screen; empty without one."""
+        return self.box.locator("img.panel-picture").evaluate(HASH)
+
+    def status(self) -> str:
+        return self._text(".panel-status")
+
+    def error(self) -> str:
+        return self._text(".panel-error")
+
+    def _text(self, selector):
+        # not the inner text, which is empty while a cell is off the screen
+        return self.box.evaluate("(panel, at) => (panel.querySelector(at)?.textContent || '').trim()", selector)
+
+    def until(self, condition, seconds: float = 180.0):
+        end = time.perf_counter() + seconds
+        while not (answer := condition()):
+            assert time.perf_counter() < end, (
+                f"{self}: waited {seconds:.0f} s in vain, {self.status()!r} {self.error()!r}"
+            )
+            time.sleep(0.02)
+        return answer
+
+    def button(self, name: str):
+        return self.box.locator(f".panel-{name}")
+
+    def is_running(self) -> bool:
+        return self.button("stop").is_enabled()
+
+    def knobs(self) -> list[str]:
+        return self.box.evaluate(
+            "(panel) => [...panel.querySelectorAll('[class*=knob-]')]"
+            ".map(e => [...e.classList].find(c => c.startsWith('knob-')))"
+        )
+
+    def turn(self, knob: str) -> bool:
+        """Turn a knob by keyboard or menu as a reader would; False where it has nowhere to go."""
+        control = self.box.locator(f".{knob}")
+        if control.locator(".noUi-handle").count():
+            handle = control.locator(".noUi-handle").first
+            handle.focus()
+            at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+            for _ in range(3):
+                handle.press("ArrowLeft" if at_end else "ArrowRight")
+            return True
+        if control.locator("select").count():
+            menu = control.locator("select")
+            options = menu.locator("option").all_inner_texts()
+            others = [o for o in options if o != menu.evaluate("m => m.selectedOptions[0]?.text") and " MB " not in o]
+            if others:
+                menu.select_option(label=others[0])
+            return bool(others)
+        if control.locator("input[type=checkbox]").count():
+            control.locator("input[type=checkbox]").press("Space")
+            return True
+        if control.locator("input[type=number]").count():
+            control.locator("input[type=number]").press("ArrowUp")
+            return True
+        return False
+
+    def faults(self) -> list[str]:
+        return self.box.evaluate(FAULTS)
+
+    def screenshot(self, name: str) -> Path:
+        path = SCREENSHOTS / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.box.screenshot(path=path)
+        return path

@@ -1,0 +1,138 @@
+"""Every lesson as a reader meets it: opened, run, its panels turned, run and stopped. A lesson joins by existing."""
+
+import json
+import time
+
+import nbformat
+import pytest
+from lab import SCREENSHOTS, Page
+
+from helpers.notebooks import LESSONS
+
+PATHS = sorted(LESSONS.glob("[0-9]*.ipynb"))
+TIMES = SCREENSHOTS.parent / "browser.json"
+
+
+class Lesson(Page):
+    """A lesson that has been opened and run, with the seconds that things took."""
+
+    def __init__(self, browser, lab, path):
+        self.name, self.times = path.stem, {}
+        super().__init__(browser, lab, nbformat.read(path, as_version=4), path.name)
+        self.note("ready")
+        self.start_all_cells()
+        picture = "() => [...document.querySelectorAll('.jp-OutputArea-output img')].some(i => i.naturalWidth > 1)"
+        self.until(picture)
+        self.note("first picture")
+        self.until("() => window.ran", seconds=600)
+        self.note("all cells")
+
+    def note(self, what, seconds=None):
+        """Keep a time for build/browser.json; default: since the page was opened."""
+        self.times[what] = round(time.perf_counter() - self.opened if seconds is None else seconds, 2)
+
+    def close(self):
+        known = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+        TIMES.parent.mkdir(exist_ok=True)
+        TIMES.write_text(json.dumps(known | {self.name: self.times}, indent=1))
+        super().close()
+
+
+@pytest.fixture(scope="module", params=PATHS, ids=lambda path: path.stem)
+def lesson(request, browser, lab):
+    opened = Lesson(browser, lab, request.param)
+    yield opened
+    opened.close()
+    lab.end_kernels()
+
+
+def test_no_cell_is_red(lesson):
+    cells = [cell for cell in lesson.cells() if cell["cell_type"] == "code"]
+    outputs = [(cell["id"], output) for cell in cells for output in cell["outputs"]]
+    red = [(name, output) for name, output in outputs if output["output_type"] == "error"]
+    red += [(name, output) for name, output in outputs if output.get("name") == "stderr"]
+    assert red == []
+    assert all(cell["execution_count"] for cell in cells if cell["source"].strip())
+    assert lesson.panels(), "a lesson has at least one panel"
+
+
+def test_panels_draw_their_first_picture_by_themselves(lesson):
+    for panel in lesson.panels():
+        if not panel.iterative:
+            panel.until(panel.picture)
+            lesson.times.setdefault("first panel", round(time.perf_counter() - lesson.opened, 2))
+            assert panel.error() == "", panel
+        else:
+            panel.until(lambda panel=panel: "Press Run" in panel.status())
+
+
+def test_a_turned_knob_changes_the_picture(lesson):
+    for panel in lesson.panels():
+        if panel.iterative:
+            continue
+        before, turned = panel.until(panel.picture), []
+        for knob in reversed(panel.knobs()):  # the technique's own knobs stand behind network and image
+            start = time.perf_counter()
+            if not panel.turn(knob):
+                continue
+            turned.append(knob)
+            settled = time.perf_counter() + 0.5  # a picture may stay the same: then the next knob is tried
+            panel.until(
+                lambda panel=panel, settled=settled, before=before: (
+                    panel.picture() != before or (time.perf_counter() > settled and panel.status().endswith(" s"))
+                )
+            )
+            if panel.picture() != before:
+                lesson.note(f"{panel.title}: {knob}", time.perf_counter() - start)
+                break
+        assert panel.picture() != before, f"{panel}: turned {turned}, {panel.status()!r}, {panel.error()!r}"
+        assert panel.error() == "", panel
+        panel.button("reset").click()
+        panel.until(lambda panel=panel, before=before: panel.picture() == before)
+
+
+def test_run_shows_pictures_and_stop_stops_at_once_while_other_cells_run(lesson):
+    for panel in lesson.panels():
+        if not panel.iterative:
+            continue
+        steps = panel.box.locator(".knob-steps .noUi-handle")
+        if steps.count():
+            steps.press("End")  # a long run, so that there is something to stop
+        panel.button("run").click()
+        first = panel.until(panel.picture)
+        panel.until(lambda panel=panel, first=first: panel.picture() != first or not panel.is_running())
+        start = time.perf_counter()
+        cell = lesson.run_cell("print('meanwhile')")
+        assert lesson.text_of(cell).strip() == "meanwhile"
+        lesson.note(f"{panel.title}: another cell", time.perf_counter() - start)
+        if not panel.is_running():  # too quick to be stopped by hand
+            assert "steps in" in panel.status(), panel
+            continue
+        start = time.perf_counter()
+        panel.button("stop").click()
+        panel.until(lambda panel=panel: "Stopped" in panel.status() and not panel.is_running())
+        seconds = time.perf_counter() - start
+        lesson.note(f"{panel.title}: stop", seconds)
+        assert seconds < 1, panel
+        last = panel.picture()
+        time.sleep(0.5)
+        assert panel.picture() == last and "Stopped" in panel.status() and panel.error() == "", panel
+        panel.box.locator(".panel-scrubber .noUi-handle").press("Home")
+        panel.until(lambda panel=panel, last=last: panel.picture() != last)
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_panels_can_be_read(lesson, theme):
+    lesson.theme(theme)
+    faults = {}
+    for panel in lesson.panels():
+        panel.button("show-the-call").click()
+        panel.until(panel.box.locator(".panel-source").is_visible)
+        faults[panel.title] = panel.faults()
+        panel.screenshot(f"{lesson.name}-{panel.number}-{theme.split()[1].lower()}")
+        panel.button("show-the-call").click()
+    assert not any(faults.values()), faults
+
+
+def test_the_console_reports_no_error(lesson):
+    assert lesson.errors == []

@@ -1,0 +1,232 @@
+"""What only a browser can prove of a panel: uploads, drops, the keyboard, a kernel that is busy, a cell run again."""
+
+import io
+import time
+
+import pytest
+from lab import Page
+from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
+
+SETUP = """
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+import torch
+from helpers import photos, plots
+from helpers.images import Image
+from helpers.networks import Category, Channel, Layer, Network
+from helpers.panels import living, panel
+from helpers.steps import Seed, Step
+
+photos.MINE = Path("mine")
+
+def look(
+    network: Network, image: Image, layer: Layer = "blocks.1", channel: Channel = 3, category: Category = "espresso",
+    strength_of_the_overlay: Annotated[float, (0.0, 1.0, 0.1)] = 0.6,
+    level: Annotated[float, (1e-4, 1.0, "log")] = 0.01,
+    mode: Literal["grey", "colour"] = "colour", signed: bool = True, seed: Seed = 0,
+):
+    return network.activation(image, layer)[0, channel]
+
+def overlay(heat, image, strength_of_the_overlay):
+    return plots.overlay(image, heat, strength_of_the_overlay), f"largest activation {heat.max():.2f}"
+
+def fade(image: Image, steps: Annotated[int, (10, 3000, 10)] = 2000, slow: bool = False) -> Iterator[Step]:
+    for index in range(1, steps + 1):
+        time.sleep(5 if slow and index > 3 else 0.02)
+        yield Step(index, steps, image * (1 - index / steps), {"loss": 1 / index, "rest": 1 - index / steps})
+"""
+CELLS = [SETUP, "panel(look, overlay, image='coffee')", "panel(fade)"]
+LOOK, FADE = 1, 2  # cells
+
+
+@pytest.fixture(scope="module")
+def page(browser, lab):
+    opened = Page(browser, lab, new_notebook(cells=[new_code_cell(cell) for cell in CELLS]), "panels.ipynb")
+    opened.run_all_cells()
+    yield opened
+    assert opened.errors == []
+    opened.close()
+    lab.end_kernels()
+
+
+@pytest.fixture
+def look(page):
+    panel = page.panels()[0]
+    panel.until(panel.picture)
+    return panel
+
+
+@pytest.fixture
+def fade(page):
+    panel = page.panels()[1]
+    panel.until(lambda: not panel.is_running() and panel.button("run").is_enabled())
+    return panel
+
+
+def red_square():
+    file = io.BytesIO()
+    Image.new("RGB", (300, 300), "red").save(file, format="PNG")
+    return file.getvalue()
+
+
+def test_the_first_picture_and_the_menus_come_by_themselves(look):
+    look.until(lambda: look.error() == "" and "s" in look.status())
+    layers = look.box.locator(".knob-layer option").all_inner_texts()
+    assert "blocks.6" in layers and len(layers) > 8
+    assert look.box.locator(".knob-category datalist option").count() > 990
+    look.screenshot("panel-look-light")
+
+
+@pytest.mark.parametrize("knob", ["channel", "strength_of_the_overlay", "image", "layer"])
+def test_each_kind_of_control_reaches_the_picture(look, knob):
+    before = look.picture()
+    assert look.turn(f"knob-{knob}")
+    look.until(lambda: look.picture() != before)
+    look.button("reset").click()
+    look.until(lambda: look.picture() == before)
+
+
+def test_a_class_is_typed(look):
+    field = look.box.locator(".knob-category input")
+    field.fill("koal")
+    field.press("Enter")
+    look.until(lambda: "did you mean 'koala'?" in look.error())
+    field.fill("koala")
+    field.press("Enter")
+    look.until(lambda: look.error() == "")
+    look.button("reset").click()
+
+
+def test_every_control_is_reached_by_tab(look):
+    look.box.locator(".knob-network select").focus()
+    reached = set()
+    for _ in range(40):
+        look.page.page.keyboard.press("Tab")
+        reached |= set(
+            look.page.page.evaluate("() => [...(document.activeElement.closest('[class*=knob-]')?.classList || [])]")
+        ) | set(look.page.page.evaluate("() => [...document.activeElement.classList]"))
+    wanted = {k for k in look.knobs() if k != "knob-network"} | {"panel-reset", "panel-save-png", "panel-show-the-call"}
+    assert wanted <= reached
+
+
+def test_an_upload_joins_the_menu(look):
+    before = look.picture()
+    with look.page.page.expect_file_chooser() as chooser:
+        look.box.locator(".panel-upload").click()
+    chooser.value.set_files({"name": "red.png", "mimeType": "image/png", "buffer": red_square()})
+    look.until(lambda: look.picture() != before)
+    menu = look.box.locator(".knob-image select")
+    assert menu.evaluate("menu => menu.selectedOptions[0].text") == "red.png"
+    look.button("reset").click()
+    look.until(lambda: look.picture() == before)
+
+
+def drop(panel, name, content):
+    panel.box.locator(".panel-drop").evaluate(
+        """(zone, [name, bytes]) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], name));
+          zone.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+        }""",
+        [name, list(content)],
+    )
+
+
+def test_a_picture_may_be_dropped(look):
+    before = look.picture()
+    drop(look, "dropped.png", red_square())
+    look.until(lambda: look.picture() != before)
+    assert look.box.locator(".knob-image select").evaluate("m => m.selectedOptions[0].text") == "dropped.png"
+    drop(look, "broken.png", b"not a picture")
+    look.until(lambda: look.error() == "broken.png is not a picture that Pillow can read")
+    look.screenshot("panel-error-light")
+    look.button("reset").click()
+    look.until(lambda: look.picture() == before and look.error() == "")
+
+
+def test_run_shows_progress_a_curve_and_a_scrubber(fade):
+    fade.button("run").click()
+    fade.until(lambda: "s left" in fade.status() and fade.box.locator(".panel-curve polyline").count() == 2)
+    assert not fade.button("run").is_enabled()
+    fade.screenshot("panel-fade-running")
+    fade.button("stop").click()
+    fade.until(lambda: "Stopped at step" in fade.status())
+    last = fade.picture()
+    fade.box.locator(".panel-scrubber .noUi-handle").press("Home")
+    fade.until(lambda: fade.picture() != last)
+    fade.screenshot("panel-fade-stopped")
+    fade.button("save-gif").click()
+    fade.until(lambda: "Saved fade-1.gif" in fade.status())
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["quick steps", "steps of five seconds"])
+def test_stop_takes_less_than_a_second(page, fade, slow):
+    if slow:
+        fade.turn("knob-slow")
+    fade.button("run").click()
+    fade.until(lambda: "Step 3 " in fade.status() or "Step 4" in fade.status())
+    start = time.perf_counter()
+    fade.button("stop").click()
+    fade.until(lambda: "Stopped" in fade.status())
+    assert time.perf_counter() - start < 1
+    kept = fade.picture()
+    if slow:
+        time.sleep(5.5)  # the step that was under way has ended meanwhile
+        assert fade.picture() == kept and "Stopped" in fade.status()
+        fade.turn("knob-slow")
+
+
+def test_other_cells_run_while_a_panel_works_and_a_panel_works_while_a_cell_runs(page, fade):
+    fade.button("run").click()
+    fade.until(lambda: "s left" in fade.status())
+    assert page.text_of(page.run_cell("print(6 * 7)")).strip() == "42"
+    assert fade.is_running()
+    busy = page.run_cell("time.sleep(3); print('slept')")
+    first = fade.picture()
+    fade.until(lambda: fade.picture() != first, seconds=2.5)
+    assert page.text_of(busy).strip() == "slept"
+    fade.button("stop").click()
+    fade.until(lambda: "Stopped" in fade.status())
+
+
+def test_a_knob_turned_during_a_run_is_announced(fade):
+    fade.button("run").click()
+    fade.until(lambda: "s left" in fade.status())
+    fade.turn("knob-steps")
+    fade.until(lambda: "to use the new settings" in fade.status())
+    fade.button("stop").click()
+    fade.button("reset").click()
+
+
+def test_the_call_can_be_pasted_and_run(page, look):
+    look.button("show-the-call").click()
+    look.until(lambda: look.box.locator(".panel-source").is_visible())
+    source = look.box.locator(".panel-source").text_content()
+    assert page.text_of(page.run_cell(source + "\nprint(tuple(result.shape))")).strip() == "(56, 56)"
+    look.button("show-the-call").click()
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_a_panel_can_be_read_at_every_width(page, look, fade, theme):
+    page.theme(theme)
+    look.button("show-the-call").click()
+    for width in (1400, 1000, 700):
+        page.page.set_viewport_size({"width": width, "height": 1800})
+        for panel in (look, fade):
+            panel.box.scroll_into_view_if_needed()
+            assert panel.faults() == [], (panel, width)
+            panel.screenshot(f"{panel.title}-{theme.split()[1].lower()}-{width}")
+    page.page.set_viewport_size({"width": 1400, "height": 1800})
+    look.button("show-the-call").click()
+
+
+def test_running_the_cell_again_leaves_one_panel_and_stops_the_former_run(page, fade):
+    fade.button("run").click()
+    fade.until(lambda: "s left" in fade.status())
+    page.run_cell("", at=FADE)
+    fade.until(lambda: "Press Run." in fade.status())
+    count = page.run_cell("print(len(living()), sum(p.working for p in living()))")
+    assert page.text_of(count).strip() == "2 0"
