@@ -14,6 +14,7 @@ Sources:
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
@@ -32,6 +33,7 @@ Rule = Literal["gradient", "guided", "deconvnet"]
 Score = Literal["logit", "probability", "log-probability"]
 Colours = Literal["max", "l2", "signed", "all"]
 Baseline = Literal["mean", "black", "white"]
+INFINITY = float("inf")
 
 
 # ── The backward rule of a ReLU ──────────────────────────────────────────────────────────────────────────────
@@ -42,15 +44,18 @@ class _Guided(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, ceiling, in_place):
-        ctx.save_for_backward((x > 0) & (x < ceiling))
         if in_place:
             ctx.mark_dirty(x)
-        return _clip(x, ceiling, in_place)
+        y = _clip(x, ceiling, in_place)
+        ctx.save_for_backward(y)
+        ctx.ceiling = ceiling
+        return y
 
     @staticmethod
     def backward(ctx, gradient):
-        (active,) = ctx.saved_tensors
-        return torch.where(active & (gradient > 0), gradient, 0), None, None
+        (y,) = ctx.saved_tensors
+        active = y > 0 if ctx.ceiling == INFINITY else (y > 0) & (y < ctx.ceiling)
+        return torch.where(active, gradient.clamp_min(0), 0), None, None
 
 
 class _Deconvnet(torch.autograd.Function):
@@ -64,11 +69,11 @@ class _Deconvnet(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        return torch.where(gradient > 0, gradient, 0), None, None
+        return gradient.clamp_min(0), None, None
 
 
 def _clip(x, ceiling, in_place):
-    if ceiling == float("inf"):
+    if ceiling == INFINITY:
         return torch.relu_(x) if in_place else torch.relu(x)
     return F.hardtanh(x, 0.0, ceiling, inplace=in_place)
 
@@ -147,7 +152,7 @@ def _as_relu(function, args, kwargs):
     """(tensor, ceiling, in place) when this call computes min(max(x, 0), ceiling), else None."""
     if function in _RELU or function in _RELU_IN_PLACE:
         x, in_place = _arguments(args, kwargs, input=None, inplace=False)
-        return x, float("inf"), in_place or function in _RELU_IN_PLACE
+        return x, INFINITY, in_place or function in _RELU_IN_PLACE
     if function in _RELU6:
         x, in_place = _arguments(args, kwargs, input=None, inplace=False)
         return x, 6.0, in_place
@@ -157,7 +162,7 @@ def _as_relu(function, args, kwargs):
     if function in _THRESHOLD:
         x, threshold, value, in_place = _arguments(args, kwargs, input=None, threshold=None, value=None, inplace=False)
         in_place = in_place or function in (F.threshold_, torch.threshold_)
-        return (x, float("inf"), in_place) if threshold == value == 0 else None
+        return (x, INFINITY, in_place) if threshold == value == 0 else None
     return None
 
 
@@ -222,7 +227,7 @@ def _gradient(image, rule, value):
     """∂ Σ value(image) / ∂ image, with `rule` at every ReLU."""
     pixels = image.detach().clone().requires_grad_()
     with torch.enable_grad():
-        with ReluRule(rule):
+        with nullcontext() if _one_of("rule", rule, Rule) == "gradient" else ReluRule(rule):
             total = value(pixels).sum()  # images do not influence one another: one sum serves them all
         return torch.autograd.grad(total, pixels)[0]
 
@@ -384,18 +389,6 @@ class Neurons:
     channel: Tensor
     position: Tensor
     boxes: list[tuple[int, int, int, int]]
-
-    def crop(self, image: Tensor, fill: float = 1.0) -> Tensor:
-        """The box of each unit from (N, C, H, W), or from the one image of all, with `fill` where it leaves it."""
-        images = image.expand(len(self.boxes), -1, -1, -1)
-        return torch.stack([_crop(picture, box, fill) for picture, box in zip(images, self.boxes, strict=True)])
-
-
-def _crop(picture, box, fill):
-    top, left, bottom, right = box
-    height, width = picture.shape[-2:]
-    inside = picture[:, max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
-    return F.pad(inside, (max(0, -left), max(0, right - width), max(0, -top), max(0, bottom - height)), value=fill)
 
 
 def neurons(

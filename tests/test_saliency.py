@@ -12,6 +12,7 @@ from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from helpers.networks import Network
+from helpers.patches import crop
 from helpers.photos import photo
 from helpers.saliency import (
     ReluRule,
@@ -447,15 +448,13 @@ def test_a_position_may_be_given_for_all_or_for_each(lite0):
     assert neurons(lite0, images, "blocks.2", [5, 6], position=(3, 4)).position.tolist() == [[3, 4]] * 2
 
 
-def test_a_crop_has_the_size_of_the_field_and_shows_where_it_leaves_the_picture():
-    network = convolution()
-    image = pictures(1, 6, dtype=torch.float32)
+def test_a_neuron_at_the_border_has_a_box_that_reaches_into_the_padding():
+    network, image = convolution(), pictures(1, 6, dtype=torch.float32)
     found = neurons(network, image, "conv", 0, position=(0, 5))
     assert found.boxes == [(-1, 4, 2, 7)]
-    crop = found.crop(image, fill=9.0)
-    assert crop.shape == (1, 3, 3, 3) and (crop[0, :, 0] == 9).all() and (crop[0, :, :, 2] == 9).all()
-    assert torch.equal(crop[0, :, 1:, :2], image[0, :, :2, 4:])
-    assert torch.allclose(found.crop(found.gradient, 0.0)[0, :, 1:, :2], network.model[0].weight[0, :, 1:, :2])
+    assert torch.allclose(found.gradient[0, :, :2, 4:], network.model[0].weight[0, :, 1:, :2])
+    pixels = crop(as_picture(found.gradient, clip=1.0), found.boxes[0])
+    assert pixels.shape == (1, 3, 3, 3) and (pixels[0, :, 0] == 0.5).all() and (pixels[0, :, :, 2] == 0.5).all()
 
 
 def convolution():
