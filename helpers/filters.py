@@ -354,28 +354,34 @@ def closest_patches(
     return Matches(cosines, patches, where, corners, seen)
 
 
-def _bands(picture, height, width, count, largest=4_000_000):
-    """(first row, rows of the picture) such that `count` responses to a band are at most `largest` numbers."""
+def _bands(picture, height, width, count, largest=8_000_000):
+    """(first row, rows of the picture), such that neither the `count` responses to a band nor its patches, laid
+    out for the convolution, are more than `largest` numbers."""
     high, wide = picture.shape[-2] - height + 1, picture.shape[-1] - width + 1
     if min(high, wide) < 1:
         return
-    step = max(1, largest // (count * wide))
+    step = max(1, largest // (max(count, 3 * height * width) * wide))
     for top in range(0, high, step):
         yield top, picture[..., top : min(top + step, high) + height - 1, :]
 
 
 def _cosines(units, band, origin, contrast):
     """Cosines (C, H', W') of every patch of a band with every unit filter; −∞ where the patch is flat."""
-    number = units[0].numel()
-    window = torch.ones_like(units[:1])
-    # the sums over windows are taken in double precision: a mean square less a squared mean cancels
-    squares = F.conv2d(band.double().square(), window.double())
+    number, window = units[0].numel(), units.shape[-2:]
+    band = band.double()  # for the sums over windows: a mean square less a squared mean cancels
+    squares = _window_sums(band.square().sum(1, keepdim=True), *window)
     if origin == "the patch's mean":
-        per_colour = F.conv2d(band.double(), window[:, :1].double().expand(3, -1, -1, -1), groups=3)
-        squares = squares - per_colour.square().sum(1, keepdim=True) * (3 / number)
+        squares = squares - _window_sums(band, *window).square().sum(1, keepdim=True) * (3 / number)
     norms = squares.clamp_min(0).sqrt().float()
-    cosines = F.conv2d(band, units) / norms.clamp_min(1e-12)
+    cosines = F.conv2d(band.float(), units) / norms.clamp_min(1e-12)
     return cosines.masked_fill(norms < contrast * math.sqrt(number), -math.inf)[0]
+
+
+def _window_sums(maps, height, width):
+    """Sums over all windows of a map, (N, C, H', W'): first down, then across."""
+    ones = maps.new_ones(maps.shape[1], 1, 1, 1)
+    down = F.conv2d(maps, ones.expand(-1, -1, height, -1), groups=len(ones))
+    return F.conv2d(down, ones.expand(-1, -1, -1, width), groups=len(ones))
 
 
 def _exact_cosines(units, patches, origin):

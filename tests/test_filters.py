@@ -280,7 +280,7 @@ def test_bands_change_nothing(random_filters, monkeypatch):
     picture = noise(30, 20)
     whole = filters.closest_patches(random_filters, [picture])
     bands = filters._bands
-    monkeypatch.setattr(filters, "_bands", lambda *shape: bands(*shape, largest=5 * 17 * 4))
+    monkeypatch.setattr(filters, "_bands", lambda *shape: bands(*shape, largest=48 * 17 * 4))
     assert len(list(filters._bands(picture, 4, 4, 5))) == 7
     cut = filters.closest_patches(random_filters, [picture])
     assert whole.corners == cut.corners and whole.seen == cut.seen == 27 * 17
