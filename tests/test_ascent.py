@@ -383,3 +383,11 @@ def test_any_objective_can_be_climbed(tiny):
     """Bright red, told in one line."""
     last = finish(ascend(tiny, lambda images: images[:, 0].mean((1, 2)), 1, size=40, steps=10, rate=0.1, decay=0))
     assert last.image[:, 0].mean() > 0.9
+
+
+def test_too_little_memory_is_said_in_one_line(tiny):
+    def objective(images):
+        raise torch.cuda.OutOfMemoryError("no room")
+
+    with pytest.raises(MemoryError, match=r"lower size \(40\) or the number of pictures at once \(2\)"):
+        next(ascend(tiny, objective, 2, size=40))
