@@ -69,16 +69,16 @@ def scanline(
     check(image, "image")
     if len(image) != 1:
         raise ValueError(f"image must be a single picture, not a batch of {len(image)}")
-    size = (size, size) if isinstance(size, int) else tuple(size)
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"size must be at least 1 pixel a side, not {size}")
-    if window < 3 or window % 2 == 0:
+    sides = (size, size) if isinstance(size, int) else size
+    if not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(isinstance(s, int) and s > 0 for s in sides):
+        raise ValueError(f"size must be at least 1 pixel a side, one whole number or (height, width), not {size}")
+    if not isinstance(window, int) or window < 3 or window % 2 == 0:
         raise ValueError(f"window must be odd and at least 3, not {window}")
     if not 0 <= epsilon < float("inf"):
         raise ValueError(f"epsilon must be finite and at least 0, not {epsilon}")
-    if levels < 1:
+    if not isinstance(levels, int) or levels < 1:
         raise ValueError(f"levels must be at least 1, not {levels}")
-    samples, sizes = [_whole_numbers(image)], [size]
+    samples, sizes = [_whole_numbers(image)], [tuple(sides)]
     for _ in range(levels - 1):
         samples.insert(0, _halved(samples[0]))
         sizes.insert(0, tuple(-(-side // 2) for side in sizes[0]))

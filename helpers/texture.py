@@ -243,11 +243,12 @@ def texture(
         raise ValueError(
             f"image must have at least {SMALLEST}×{SMALLEST} pixels, not {image.shape[2]}×{image.shape[3]}"
         )
-    size = (size, size) if isinstance(size, int) else tuple(size)
-    if len(size) != 2 or min(size) < SMALLEST:
-        raise ValueError(f"size must be at least {SMALLEST} pixels a side, not {size}")
-    if count < 1 or steps < 1:
-        raise ValueError(f"count and steps must be at least 1, not {count} and {steps}")
+    sides = (size, size) if isinstance(size, int) else size
+    whole_numbers = isinstance(sides, (tuple, list)) and all(isinstance(side, int) for side in sides)
+    if not whole_numbers or len(sides) != 2 or min(sides) < SMALLEST:
+        raise ValueError(f"size must be at least {SMALLEST} pixels a side, one number or (height, width), not {size}")
+    if not isinstance(count, int) or not isinstance(steps, int) or count < 1 or steps < 1:
+        raise ValueError(f"count and steps must be whole numbers from 1 on, not {count} and {steps}")
     if pooling not in ("as trained", "average"):
         raise ValueError(f"pooling must be 'as trained' or 'average', not {pooling!r}")
     layers = stages(network, depth) if layers is None else list(layers)
@@ -257,7 +258,7 @@ def texture(
     if pooling == "average":
         network = with_average_pooling(network, image)
     objective = texture_objective(network, image, weights, whole)
-    start = torch.cat([noise(image, size, seed + k) for k in range(count)])
+    start = torch.cat([noise(image, tuple(sides), seed + k) for k in range(count)])
     return minimise([objective] * count, start, steps)
 
 

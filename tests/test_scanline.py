@@ -216,6 +216,8 @@ def test_provenance_colours_the_corners_of_the_sample():
     [
         ({"size": 0}, "size must be at least 1 pixel a side"),
         ({"size": (4, 5, 6)}, "size must be at least 1 pixel a side"),
+        ({"size": 9.5}, "size must be at least 1 pixel a side, one whole number or"),
+        ({"window": 5.0}, "window must be odd and at least 3, not 5.0"),
         ({"window": 4}, "window must be odd and at least 3, not 4"),
         ({"window": 1}, "window must be odd and at least 3, not 1"),
         ({"window": 31}, "image must be at least 31×31 for window 31, levels 1, not 26×30"),
