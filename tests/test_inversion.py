@@ -1,0 +1,312 @@
+"""Inversion finds a picture that a layer cannot tell from the photo, each restart by itself."""
+
+import copy
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+from torch import nn
+
+from helpers import inversion
+from helpers.inversion import PRESETS, compare, distance, invert, kept, natural, norm, preset, psnr, variation
+from helpers.networks import Network
+from helpers.photos import photo
+from helpers.steps import finish
+
+
+@pytest.fixture(scope="module")
+def identity():
+    """A network whose only layer puts out the picture itself."""
+    return Network(nn.Sequential(nn.Identity()), "identity", mean=(0.5,) * 3, layers={"pixels": "0"})
+
+
+@pytest.fixture(scope="module")
+def small():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Softplus(), nn.Conv2d(8, 6, 3, stride=2))
+    return Network(layers.double(), "small", mean=(0.5,) * 3, layers={"conv1": "0", "conv2": "2"})
+
+
+def picture(*shape, seed=0, dtype=torch.float32):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+# ── The terms ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("alpha", [2.0, 6.0])
+def test_norm_by_numpy(alpha):
+    images, grey = picture(2, 3, 4, 5), torch.tensor([0.2, 0.5, 0.6])
+    expected = (np.abs(2 * (images.numpy() - grey.numpy().reshape(1, 3, 1, 1))) ** alpha).reshape(2, -1).mean(1)
+    np.testing.assert_allclose(norm(images, grey, alpha), expected, rtol=1e-5)
+
+
+def test_norm_is_one_at_black_and_white():
+    images = torch.cat([torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.5)])
+    assert norm(images, torch.full((3,), 0.5)).tolist() == [1, 1, 0]
+
+
+def test_variation_of_a_ramp_does_not_depend_on_the_size():
+    """Steps of 0.1 from column to column: TV² is 0.01 a pixel, but for the last column."""
+    for size in (6, 11):
+        ramp = 0.1 * torch.arange(size, dtype=torch.float64).expand(1, 3, size, size)
+        assert variation(ramp, 2.0).item() == pytest.approx(0.01 * (size - 1) / size)
+
+
+def test_distance_by_hand():
+    target = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
+    found = torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+    assert distance(found, target).tolist() == [0, 0.25]
+    assert distance(torch.zeros(2, 2), target).tolist() == [1, 1]
+    assert distance(torch.zeros(1, 2), torch.zeros(1, 2)).item() == 0
+
+
+def test_the_losses_are_the_weighted_terms_of_the_image_shown(small):
+    image = 0.3 + 0.4 * picture(1, 3, 12, 12, dtype=torch.float64)
+    options = {"tv": 0.02, "decay": 0.5, "beta": 1.5, "alpha": 4.0, "relative": False, "steps": 4}
+    last = finish(invert(small, image, "conv2", **options))
+    assert last.image.min() > 0 and last.image.max() < 1  # nothing was cut off
+    own, target = small.activation(last.image, "conv2"), small.activation(image, "conv2")
+    assert last.losses["features"] == pytest.approx(((own - target).square().sum() / target.square().sum()).item())
+    assert last.losses["variation"] == pytest.approx(0.02 * variation(last.image, 1.5).item())
+    assert last.losses["norm"] == pytest.approx(0.5 * norm(last.image, small.mean_pixel, 4.0).item())
+
+
+def test_presets_follow_the_thirds_of_the_network(lite0):
+    found = [preset(lite0, layer) for layer in lite0.layers]
+    assert found == [PRESETS[0]] * 4 + [PRESETS[1]] * 4 + [PRESETS[2]] * 4
+    assert preset(lite0, "blocks.0.0") == PRESETS[0] and preset(lite0, "blocks.6.0.conv_pw") == PRESETS[2]
+    assert preset(lite0, "input of blocks.6") == PRESETS[1]
+
+
+def test_relative_weights_multiply_the_preset(lite0):
+    decay, tv = preset(lite0, "conv1")
+    image = picture(1, 3, 32, 32)
+    relative = finish(invert(lite0, image, "conv1", steps=2, tv=3, decay=2))
+    absolute = finish(invert(lite0, image, "conv1", steps=2, tv=3 * tv, decay=2 * decay, relative=False))
+    assert torch.equal(relative.image, absolute.image)
+
+
+# ── Frequencies ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (7, 10), (9, 5)])
+def test_natural_is_linear_and_invertible(shape):
+    count = 3 * shape[0] * shape[1]
+    basis = torch.eye(count, dtype=torch.float64).view(count, 3, *shape)
+    matrix = natural(basis).flatten(1)
+    assert torch.linalg.matrix_rank(matrix) == count
+    z = picture(2, 3, *shape, dtype=torch.float64)
+    torch.testing.assert_close(natural(z).flatten(1), z.flatten(1) @ matrix)
+
+
+def test_natural_noise_is_smooth_and_mostly_grey():
+    z = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    x = natural(z)
+    assert variation(x).mean() / x.var() < 0.3 * variation(z).mean() / z.var()
+    grey = x.mean(1, keepdim=True)
+    assert grey.var() > 5 * (x - grey).var()
+
+
+def test_natural_scales_a_wave_by_its_wavelength():
+    ramp = 2 * torch.pi * torch.arange(64, dtype=torch.float64) / 64
+    gains = []
+    for waves in (2, 8):
+        z = torch.zeros(1, 3, 64, 64, dtype=torch.float64)
+        z[:, 0] = torch.cos(waves * ramp)
+        gains.append(natural(z).std() / z[:, 0].std())
+    assert (gains[0] / gains[1]).item() == pytest.approx(4)
+
+
+# ── The inversion ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("space", ["frequencies", "pixels"])
+@pytest.mark.parametrize(("optimiser", "steps"), [("L-BFGS", 150), ("Adam", 250)])
+def test_inverting_the_identity_returns_the_image(identity, optimiser, steps, space):
+    image = photo("chelsea", 12)
+    options = {"tv": 0, "decay": 0, "rate": 0.01}
+    last = finish(invert(identity, image, "pixels", optimiser, steps=steps, space=space, **options))
+    assert (last.image - image).abs().max() < (0.004 if optimiser == "L-BFGS" else 0.04)
+
+
+@pytest.mark.parametrize("optimiser", ["L-BFGS", "Adam"])
+def test_a_shallow_layer_keeps_the_photo(lite0, optimiser):
+    image = photo("chelsea", 48)
+    steps = list(invert(lite0, image, "conv1", optimiser, steps=20))
+    totals = [sum(step.losses.values()) for step in steps]
+    assert totals[-1] < 0.3 * totals[0]
+    assert psnr(steps[-1].image, image) > psnr(steps[0].image, image) + 3
+    if optimiser == "L-BFGS":
+        assert totals == sorted(totals, reverse=True)  # the line search accepts no step uphill
+
+
+@pytest.mark.parametrize("optimiser", ["L-BFGS", "Adam"])
+def test_a_batch_gives_what_single_runs_give(small, optimiser, device):
+    network = copy.deepcopy(small).to(device)
+    images = picture(2, 3, 10, 12, dtype=torch.float64)
+    images[1] = 0.5 + 0.05 * images[1]  # a far easier picture
+    options = {"layer": "conv2", "optimiser": optimiser, "steps": 8, "restarts": 2}
+    batch = finish(invert(network, images, **options)).image
+    for i in range(2):
+        single = finish(invert(network, images[i : i + 1], **options)).image
+        torch.testing.assert_close(batch[2 * i : 2 * i + 2], single, atol=1e-7, rtol=0)
+        assert not torch.allclose(single[0], single[1], atol=1e-3)
+
+
+def test_lbfgs_evaluates_no_point_twice(small, monkeypatch):
+    points = []
+    original = inversion.distance
+    activation = small.activation
+    monkeypatch.setattr(small, "activation", lambda x, layer: points.append(x.detach().clone()) or activation(x, layer))
+    finish(invert(small, picture(1, 3, 12, 12, dtype=torch.float64), "conv2", steps=20))
+    assert inversion.distance is original
+    assert 20 < len(points) < 40
+    assert all(not torch.equal(a, b) for a, b in itertools.pairwise(points))
+
+
+def test_lbfgs_does_not_stop_early_on_a_small_loss(identity):
+    """torch's own tolerances would: the weight makes all gradients tiny."""
+    image = 0.5 + 1e-4 * picture(1, 3, 16, 16)
+    steps = list(invert(identity, image, "pixels", steps=12, tv=0, decay=0, space="pixels"))
+    features = [step.losses["features"] for step in steps]
+    assert features[-1] < 1e-3 * features[0]
+
+
+def test_steps_are_counted_and_their_own(lite0):
+    image = picture(1, 3, 32, 32)
+    steps = list(invert(lite0, image, "conv1", steps=3, restarts=2))
+    copies = [step.image.clone() for step in steps]
+    assert [(step.index, step.total) for step in steps] == [(1, 3), (2, 3), (3, 3)]
+    assert all(step.image.shape == (2, 3, 32, 32) for step in steps)
+    assert all(step.image.min() >= 0 and step.image.max() <= 1 for step in steps)
+    assert len({step.image.data_ptr() for step in steps}) == 3
+    assert all(torch.equal(step.image, copy) for step, copy in zip(steps, copies, strict=True))
+
+
+@pytest.mark.parametrize("optimiser", ["L-BFGS", "Adam"])
+@pytest.mark.parametrize("space", ["frequencies", "pixels"])
+def test_stopping_leaves_the_last_good_image(lite0, optimiser, space):
+    run = invert(lite0, picture(1, 3, 32, 32), "conv1", optimiser, steps=5, space=space)
+    first = next(run)
+    before = first.image.clone()
+    second = next(run)
+    run.close()
+    assert torch.equal(first.image, before) and not torch.equal(first.image, second.image)
+
+
+def test_the_seed_decides_and_the_global_one_is_left_alone(lite0):
+    def last(seed):
+        return finish(invert(lite0, picture(1, 3, 32, 32), "conv1", steps=2, seed=seed)).image
+
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(last(1), last(1)) and not torch.equal(last(1), last(2))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_flat_start_is_no_trouble_for_any_beta(identity, monkeypatch):
+    monkeypatch.setattr(inversion, "START", 0.0)
+    for beta in (1.0, 1.5, 2.0, 3.0):
+        last = finish(invert(identity, picture(1, 3, 8, 8), "pixels", steps=3, beta=beta))
+        assert last.image.isfinite().all() and last.image.std() > 0.01
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet18"])
+def test_every_kind_of_network_is_inverted(untrained, name):
+    steps = list(invert(untrained(name), picture(1, 3, 64, 72), "logits", steps=3))
+    assert steps[-1].image.shape == (1, 3, 64, 72)
+    assert sum(steps[-1].losses.values()) <= sum(steps[0].losses.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer": "block4"}, "layer 'block4' is unknown"),
+        ({"optimiser": "SGD"}, "optimiser must be 'L-BFGS' or 'Adam', not 'SGD'"),
+        ({"space": "Fourier"}, "space must be 'frequencies' or 'pixels', not 'Fourier'"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"restarts": 0}, "restarts must be at least 1, not 0"),
+        ({"tv": -1}, "tv must be at least 0"),
+        ({"tv": float("nan")}, "tv must be at least 0"),
+        ({"decay": float("inf")}, "decay must be at least 0"),
+        ({"beta": 0.5}, "beta must be at least 1, not 0.5"),
+        ({"alpha": 0.5}, "alpha must be at least 1"),
+        ({"rate": 0}, "rate must be over 0"),
+    ],
+)
+def test_bad_knobs_are_named_before_the_first_step(lite0, options, message):
+    with pytest.raises(ValueError, match=message):
+        invert(lite0, picture(1, 3, 32, 32), **options)
+
+
+def test_bad_pictures_are_named_before_the_first_step(lite0, untrained):
+    with pytest.raises(ValueError, match="image must have shape"):
+        invert(lite0, torch.rand(3, 32, 32))
+    with pytest.raises(TypeError, match="image must be a tensor"):
+        invert(lite0, "chelsea")
+    with pytest.raises(ValueError, match="image has 16×16 pixels, too few for layer 'pool5' of alexnet"):
+        invert(untrained("alexnet"), picture(1, 3, 16, 16), "pool5")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("optimiser", ["L-BFGS", "Adam"])
+def test_out_of_memory_says_what_to_lower_and_leaves_nothing_allocated(lite0, optimiser):
+    network = copy.deepcopy(lite0).to("cuda")
+    image = picture(1, 3, 1024, 1024)
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.set_per_process_memory_fraction((before + 300e6) / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        with pytest.raises(MemoryError, match=r"lower restarts \(4\)"):
+            finish(invert(network, image, "blocks.5", optimiser, restarts=4))
+        assert torch.cuda.memory_allocated() == before
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+# ── What is kept ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_psnr_is_that_of_scikit_image():
+    images, reference = picture(2, 3, 6, 7, seed=1), picture(1, 3, 6, 7)
+    for i, found in enumerate(psnr(images, reference).tolist()):
+        expected = peak_signal_noise_ratio(reference[0].numpy(), images[i].numpy(), data_range=1)
+        assert found == pytest.approx(expected, rel=1e-5)
+    assert psnr(reference, reference).item() == float("inf")
+
+
+def test_compare_a_photo_with_itself_and_with_another(lite0):
+    cat, cup = photo("chelsea", 128), photo("coffee", 128)
+    same = compare(lite0, "blocks.3", cat, cat)
+    assert same["PSNR"] == float("inf") and same["distance"] == 0 and same["class"] == 1
+    both = compare(lite0, "blocks.3", torch.cat([cat, cup]), cat)
+    assert both["class"] == 0.5 and both["distance"] > 0.1
+
+
+def test_compare_without_a_classifier(identity):
+    assert set(compare(identity, "pixels", picture(1, 3, 8, 8), picture(1, 3, 8, 8, seed=1))) == {"PSNR", "distance"}
+
+
+def test_everything_is_kept_of_the_photo_itself():
+    cat = photo("chelsea", 96)
+    assert kept(cat, cat) == pytest.approx({"colour": 1, "layout": 1, "texture": 1}, abs=1e-3)
+
+
+def test_each_loss_is_told_from_the_others():
+    cat = photo("chelsea", 112)
+    grey = cat.mean(1, keepdim=True).expand_as(cat)
+    without_colour = kept(grey, cat)
+    assert abs(without_colour["colour"]) < 0.1 and min(without_colour["layout"], without_colour["texture"]) > 0.99
+    blurred = kept(inversion._blur(cat, 4), cat)
+    assert blurred["texture"] < 0.3 and min(blurred["layout"], blurred["colour"]) > 0.95
+    mirrored = kept(cat.flip(3), cat)
+    assert mirrored["layout"] < 0.7 and mirrored["texture"] < 0.2
+
+
+def test_nothing_is_kept_on_a_grey_card():
+    found = kept(torch.full((1, 3, 64, 64), 0.5), photo("chelsea", 64))
+    assert found == pytest.approx({"colour": 0, "layout": 0, "texture": 0}, abs=1e-3)
