@@ -319,7 +319,7 @@ def _make(name, hint, default, given):
             name, ipywidgets.Dropdown(options=get_args(kind), value=plain if plain is not None else get_args(kind)[0])
         )
     if kind is bool or (isinstance(given, bool) and kind is None):
-        return Knob(name, ipywidgets.Checkbox(value=bool(plain), indent=False))
+        return Knob(name, ipywidgets.Checkbox(value=bool(plain)))
     return fixed(given) if given is not _MISSING else _MISSING
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -279,8 +280,10 @@ def _download(source):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with impatient(source.url):
-            # writes to a temporary file, compares the hash, then moves it into place
-            torch.hub.download_url_to_file(source.url, str(path), hash_prefix=_hash_in(source.url))
+            # writes to a temporary file, compares the hash, then moves it into place; a bar drawn by another
+            # thread (a panel's) would land in whichever cell ran last
+            bar = threading.current_thread() is threading.main_thread()
+            torch.hub.download_url_to_file(source.url, str(path), hash_prefix=_hash_in(source.url), progress=bar)
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailable(
             f"{source.name} is not here and its download failed ({error}): connect to the internet, or copy "

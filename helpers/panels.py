@@ -20,7 +20,7 @@ import weakref
 from base64 import b64encode
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -265,7 +265,7 @@ class Panel(ipywidgets.VBox):
         buttons = ipywidgets.HBox(
             [*steps_only, reset, self._png_button, *film_only, self._call_button], layout={"flex_flow": "row wrap"}
         )
-        self._bar = ipywidgets.FloatProgress(max=1, layout={"width": "100%", "height": "6px", "display": "none"})
+        self._bar = ipywidgets.FloatProgress(max=1, layout={"width": "auto", "height": "16px", "display": "none"})
         self._status = ipywidgets.HTML(layout={"width": "100%"})
         self._message = ipywidgets.HTML(layout={"width": "100%", "display": "none"})
         self._source = ipywidgets.HTML(layout={"width": "100%", "display": "none"})
@@ -274,7 +274,7 @@ class Panel(ipywidgets.VBox):
         self._text = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
         self._curve = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
         self._scrubber = ipywidgets.IntSlider(
-            description="recorded", readout=False, min=0, max=1, layout={"width": "100%", "display": "none"}
+            description="recorded", readout=False, min=0, max=1, layout={"width": "auto", "display": "none"}
         )
         self._scrubber.add_class("panel-scrubber")
         self._scrubber.observe(self._scrub, "value")
@@ -283,7 +283,7 @@ class Panel(ipywidgets.VBox):
             layout={"flex": "1 1 300px", "min_width": "0"},
         )
         self._right = ipywidgets.VBox(
-            [self._image, self._scrubber, self._text], layout={"flex": "1 1 0px", "min_width": "0", "display": "none"}
+            [self._image, self._scrubber, self._text], layout={"flex": "0 1 auto", "min_width": "0", "display": "none"}
         )
         body = ipywidgets.HBox(
             [self._left, self._right], layout={"flex_flow": "row wrap", "grid_gap": "8px", "max_width": "900px"}
@@ -297,8 +297,7 @@ class Panel(ipywidgets.VBox):
     def _control(self, knob, wide):
         widget = knob.widget
         widget.layout.width = "auto"
-        if not isinstance(widget, ipywidgets.Checkbox):
-            widget.style.description_width = f"{wide + 1}ch"
+        widget.style.description_width = f"{wide + 1}ch"
         widget.add_class(f"knob-{knob.name}")
         widget.observe(self._changed, "value")
         if not isinstance(knob, Pictures):
@@ -308,8 +307,9 @@ class Panel(ipywidgets.VBox):
         )
         upload.observe(lambda change: self._upload(knob, change.new), "value")
         upload.add_class("panel-upload")
-        widget.layout.flex, widget.layout.min_width, upload.layout.flex = "1 1 0px", "0", "0 0 auto"
-        return ipywidgets.HBox([widget, upload, ipywidgets.HTML(DROP)]).add_class("panel-row")
+        widget.layout.flex, upload.layout.flex = f"1 1 calc({wide + 1}ch + 110px)", "0 0 auto"
+        row = ipywidgets.HBox([widget, upload, ipywidgets.HTML(DROP)], layout={"flex_flow": "row wrap"})
+        return row.add_class("panel-row")
 
     def _button(self, text, icon, action, tooltip, style=""):
         made = ipywidgets.Button(
@@ -488,10 +488,30 @@ class Panel(ipywidgets.VBox):
             return self._own
         if name not in _networks:
             source = networks.SOURCES[name]
-            self._tell(f"Loading {name} …" if source.here else f"Downloading {name} ({source.megabytes} MB) …")
-        loaded = _network(name)
-        knob.refresh()
-        return loaded
+            self._tell(f"{'Loading' if source.here else 'Looking for'} {name} …")
+            with nullcontext() if source.here else self._watching(source):
+                _network(name)
+            knob.refresh()
+        return _network(name)
+
+    @contextmanager
+    def _watching(self, source):
+        """While a download goes on, say how far it is: torch grows a `.partial` file beside its place."""
+        over = threading.Event()
+
+        def watch():
+            while not over.wait(0.5):
+                parts = source.file().parent.glob(f"{source.file().name}.*.partial") if source.url else ()
+                done = max((part.stat().st_size for part in parts), default=0) / 1e6
+                self._tell(f"Downloading {source.name}: {done:.0f} of {source.megabytes} MB …")
+
+        thread = threading.Thread(target=watch, name=f"panel {self.name} download", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _follow(self, network):
         """Let the menus of layers, channels and classes show what `network` has."""
@@ -589,7 +609,7 @@ class Panel(ipywidgets.VBox):
         wide, high = (picture or pillow.open(BytesIO(jpeg))).size
         width = f"{min(WIDEST, max(wide, 400 if wide >= high else round(400 * wide / high)))}px"
         if self._image.layout.width != width:
-            self._image.layout.width, self._right.layout.flex = width, f"1 1 {width}"
+            self._image.layout.width, self._right.layout.flex = width, f"0 1 {width}"
         self._image.layout.display = self._right.layout.display = None
         self._jpeg, self._picture = jpeg, picture
         self._image.value = jpeg

@@ -83,6 +83,10 @@ def brighten(image: Image, by: Annotated[float, (0.0, 1.0, 0.1)] = 0.5) -> Tenso
     return (image + by).clamp(0, 1)
 
 
+def unchanged(network: Network, image: Image) -> Tensor:
+    return image
+
+
 def fade(steps: Annotated[int, (1, 50, 1)] = 5, start: Annotated[float, (0.0, 1.0, 0.5)] = 1.0) -> Iterator[Step]:
     if start == 0:
         raise ValueError("start must be above 0, not 0")
@@ -596,6 +600,26 @@ def test_a_network_that_cannot_be_had_leaves_the_menu_usable(monkeypatch):
     made.knobs["network"].widget.value = "efficientnet_lite0"
     settled(made)
     assert made.error == "" and made._jpeg
+
+
+def test_a_download_says_how_far_it_is(tmp_path, monkeypatch, untrained):
+    told, source = [], networks.SOURCES["squeezenet1_1"]
+    monkeypatch.setattr(panels, "_networks", type(panels._networks)())
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    made = panel(unchanged, network="squeezenet1_1", size=32)
+
+    def slowly(name):
+        part = tmp_path / "checkpoints" / f"{source.file().name}.0123.partial"
+        part.write_bytes(bytes(3_000_000))
+        await_(lambda: "3 of 5 MB" in status(made))
+        part.unlink()
+        told.append(name)
+        return untrained(name)
+
+    monkeypatch.setattr(networks, "load", slowly)
+    computed(made)
+    assert told == ["squeezenet1_1"] and made.error == "" and made._jpeg
 
 
 # ── Buttons ──

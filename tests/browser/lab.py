@@ -13,6 +13,8 @@ from pathlib import Path
 
 import nbformat
 
+from helpers.notebooks import KERNEL
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 SETTINGS = {
@@ -88,6 +90,7 @@ def without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    notebook.metadata.kernelspec = KERNEL  # without one JupyterLab asks which kernel to start
     return notebook
 
 
