@@ -20,7 +20,7 @@ def setup(seed: int = 0) -> None:
     torch.manual_seed(seed)
     matplotlib.rcParams.update({"font.size": FONT, "figure.dpi": DPI, "savefig.bbox": "tight"})
     _show_figures_as_jpeg()
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"the CPU, {torch.get_num_threads()} threads"
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "the CPU"
     print(f"Running on {where}.")
 
 

@@ -111,21 +111,21 @@ def style_transfer(
     network: Network,
     content: Image,
     style: Image,
-    style_weight: Annotated[float, (0.01, 1000.0, "log")] = 10.0,
+    style_weight: Annotated[float, (0.1, 10000.0, "log")] = 100.0,
     content_weight: Annotated[float, (0.0, 2.0, 0.1)] = 1.0,
     content_layer: Layer | None = None,
     depth: Annotated[int, (1, 5, 1)] = 5,
     start: Literal["content", "noise"] = "content",
-    tv_weight: Annotated[float, (0.0, 10.0, 0.5)] = 0.0,
+    tv_weight: Annotated[float, (0.0, 200.0, 10.0)] = 30.0,
     style_scale: Annotated[float, (0.25, 2.0, 0.25)] = 1.0,
     keep_colour: bool = False,
     second: Image | None = None,
     blend: Annotated[float, (0.0, 1.0, 0.1)] = 0.5,
-    levels: Annotated[int, (1, 3, 1)] = 1,
+    levels: Annotated[int, (1, 3, 1)] = 2,
     optimiser: Literal["L-BFGS", "Adam"] = "L-BFGS",
     steps: Annotated[int, (10, 500, 10)] = 200,
     seed: Seed = 0,
-    whole: bool = False,
+    whole: bool = True,
     layers: Sequence[str] | None = None,
     weights: Sequence[float] | None = None,
 ) -> Iterator[Step]:
@@ -143,7 +143,8 @@ def style_transfer(
         style_scale: the style picture is scaled by this first; larger means coarser strokes.
         keep_colour: the result keeps the colours of the content.
         second: another style picture (1, 3, h, w), mixed in with the share `blend`.
-        levels: solve at 1/2^(levels−1) of the size first and enlarge, so that strokes may grow large.
+        levels: solve at 1/2^(levels−1) of the size first and enlarge, so that strokes may grow large. Each level
+            has half of the evaluations of the one before, as each costs four times as much.
         steps: evaluations of network and gradient, all levels together.
         whole: show the network enlarged pictures where its first layer skips pixels, see `texture.enlarge`; four
             times the work.
@@ -219,7 +220,7 @@ def _coarse_to_fine(network, content, image, grams, terms, levels, steps, optimi
     for level in reversed(range(levels)):
         size = tuple(side // 2**level for side in full)
         objectives = [style_objective(network, one, grams, **terms) for one in resize(content, size).split(1)]
-        share = (steps - done) // (level + 1)
+        share = -(-(steps - done) * 2**level // (2 ** (level + 1) - 1))  # 4:2:1 for three levels
         for step in optimise(objectives, resize(image.clamp(0, 1), size), share):
             image = step.image
             yield Step(done + step.index, steps, finish(resize(image, full)), step.losses)

@@ -29,7 +29,7 @@ def small(device):
     return Network(model, "small").to(device)
 
 
-PICTURE = {"layers": ["1", "4"], "content_layer": "4", "steps": 5}
+PICTURE = {"layers": ["1", "4"], "content_layer": "4", "steps": 5, "levels": 1, "tv_weight": 0.0}
 
 
 def pictures(count=1, size=(40, 48), seed=1):
@@ -101,7 +101,7 @@ def test_content_weight_zero_is_texture_synthesis(small):
     style = pictures(size=(48, 48), seed=2)
     ours = style_transfer(
         small, pictures(size=(64, 64)), style, 1.0, 0.0, start="noise", layers=["1", "4"], content_layer="4",
-        steps=4, seed=7, whole=False,
+        steps=4, seed=7, whole=False, levels=1, tv_weight=0.0,
     )  # fmt: skip
     theirs = texture(small, style, size=64, steps=4, seed=7, layers=["1", "4"], whole=False)
     for our, their in zip(ours, theirs, strict=True):
@@ -141,7 +141,7 @@ def test_a_seed_repeats_itself_and_another_does_not(small):
 
 def test_total_variation_smooths(small):
     rough, smooth = (
-        finish(style_transfer(small, pictures(), pictures(seed=2), tv_weight=tv, **PICTURE | {"steps": 15})).image
+        finish(style_transfer(small, pictures(), pictures(seed=2), **PICTURE | {"steps": 15, "tv_weight": tv})).image
         for tv in (0.0, 50.0)
     )
     assert total_variation(smooth) < 0.7 * total_variation(rough)
@@ -178,8 +178,8 @@ def test_blend_goes_from_one_style_to_the_other(small):
 
 def test_levels_end_at_the_full_size_and_count_through(small):
     content = pictures(size=(136, 128))
-    steps = list(style_transfer(small, content, pictures(seed=2), levels=3, **PICTURE | {"steps": 10}))
-    assert [step.index for step in steps] == list(range(1, 11)) and steps[-1].total == 10
+    steps = list(style_transfer(small, content, pictures(seed=2), **PICTURE | {"steps": 14, "levels": 3}))
+    assert [step.index for step in steps] == list(range(1, 15)) and steps[-1].total == 14
     assert all(step.image.shape == content.shape for step in steps)
 
 
