@@ -96,7 +96,7 @@ def occlusion(
         incremental: recompute only what a window can reach; the same map, sooner (see `Incremental`).
         seed: of the noise.
         colour: (red, green, blue) in [0, 1] to fill with instead.
-        batch: windows a forward pass; default 64 on a GPU, 16 on a CPU, and there 8 without `incremental`.
+        batch: windows a forward pass; default 64 on a GPU, 16 on a CPU, and there 4 without `incremental`.
 
     Yields:
         An `Occluded` after each batch, its `losses` the clean score and the lowest one so far.
@@ -112,7 +112,7 @@ def occlusion(
         raise ValueError(f"stride must be from 1 to patch ({patch}), so that every pixel is covered, not {stride}")
     if score not in ("probability", "logit"):
         raise ValueError(f"score must be 'probability' or 'logit', not {score!r}")
-    batch = _batch(batch, network, on_cpu=16 if incremental else 8)  # whole pictures soon overflow a CPU's cache
+    batch = _batch(batch, network, on_cpu=16 if incremental else 4)  # whole pictures soon overflow a CPU's cache
     filler = make_filler(network, image, fill, patch, seed, colour)
     return _slide(network, image, category, patch, stride, filler, score, incremental, batch)
 
@@ -309,7 +309,7 @@ def _check(network, image, category):
     return network, image.detach().to(network.device), network.category(category)
 
 
-def _batch(batch, network, on_cpu=8):
+def _batch(batch, network, on_cpu=4):
     if batch is None:
         return on_cpu if network.device.type == "cpu" else 64
     if batch < 1:
