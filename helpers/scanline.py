@@ -34,7 +34,7 @@ def scanline(
     image: Image,
     size: Annotated[int, (32, 256, 16)] = 128,
     window: Annotated[int, (3, 25, 2)] = 11,
-    epsilon: Annotated[float, (0.0, 0.5, 0.02)] = 0.1,
+    epsilon: Annotated[float, (0.0, 0.5, 0.02)] = 0.0,
     levels: Annotated[int, (1, 3, 1)] = 1,
     tileable: bool = False,
     seed: Seed = 0,

@@ -19,7 +19,8 @@ from helpers.steps import Seed, Step
 
 SMALLEST = 32  # pixels; below it the deepest layers have no room for their windows
 
-# One layer for each depth, "up to conv1" … "up to conv5"; chosen by looking at brick, gravel, grass and ihc.
+# One layer for each depth, "up to conv1" … "up to conv5". Chosen for the default network and for vgg16_edges by looking
+# at brick, gravel, grass and ihc; for the others the last layer of each resolution.
 _VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
 _RESNET = ("relu1", "layer1", "layer2", "layer3", "layer4")
 STAGES = {
@@ -138,7 +139,7 @@ class _Search:
     def __init__(self, objective, start):
         self.objective, self.scale, self.terms = objective, None, {}
         self.pixels = start.detach().clone().requires_grad_()
-        # One evaluation a step, with full steps: line searches needed twice as many evaluations for the same loss.
+        # One evaluation a step, with full steps: the strong Wolfe search needed twice as many for the same loss.
         # The tolerances are absolute in torch and would end the run early on a small loss.
         self.lbfgs = torch.optim.LBFGS(
             [self.pixels], lr=1, max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0
