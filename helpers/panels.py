@@ -50,7 +50,7 @@ def panel(
     function: Callable,
     draw: Callable | None = None,
     *,
-    size: int = 224,
+    size: int | None = None,
     longest: int | None = None,
     title: str | None = None,
     **knobs,
@@ -63,7 +63,8 @@ def panel(
         draw: turns a result (or a Step) into a picture: images (N, 3, H, W), a PIL image, a Figure, or a tuple
             of such a picture and a text. Its further parameters that are named like the function's are passed
             too. Default: the tensor itself, or `step.image`.
-        size: photos are cropped to a square of so many pixels.
+        size: photos are cropped to a square of so many pixels, by default 224. If the function itself has a
+            parameter of that name, it is set instead.
         longest: instead of a square, keep the photo's shape and make its longer side so long.
         title: default: the function's name.
         **knobs: by parameter a default (`steps=100`, `image="coffee"`), a range (`patch=(8, 96, 8)`,
@@ -219,8 +220,10 @@ class Panel(ipywidgets.VBox):
 
     _link = None  # until the widgets are built
 
-    def __init__(self, function, draw=None, *, size=224, longest=None, title=None, **knobs):
-        self.function, self.draw, self.size, self.longest = function, draw, size, longest
+    def __init__(self, function, draw=None, *, size=None, longest=None, title=None, **knobs):
+        if size is not None and "size" in inspect.signature(function).parameters:
+            size, knobs["size"] = None, size
+        self.function, self.draw, self.size, self.longest = function, draw, size or 224, longest
         self.knobs, self.constants = make(function, knobs)
         self.iterative = _is_iterative(function)
         self.name = _name(function)
@@ -269,7 +272,7 @@ class Panel(ipywidgets.VBox):
         self._status = ipywidgets.HTML(layout={"width": "100%"})
         self._message = ipywidgets.HTML(layout={"width": "100%", "display": "none"})
         self._source = ipywidgets.HTML(layout={"width": "100%", "display": "none"})
-        self._image = ipywidgets.Image(format="jpeg", layout={"display": "none", "max_width": "100%"})
+        self._image = ipywidgets.Image(format="jpeg", layout={"display": "none", "max_width": "calc(100% - 4px)"})
         self._image.add_class("panel-picture")
         self._text = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
         self._curve = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
@@ -539,7 +542,10 @@ class Panel(ipywidgets.VBox):
         with _turns.turn():
             self._tell("Computing …")
             start = time.perf_counter()
-            picture, text = self._render(self.function(**arguments), arguments)
+            result = self.function(**arguments)
+            if isinstance(result, Iterator):
+                raise TypeError(f"{self.name} works step by step: annotate it with -> Iterator[Step]")
+            picture, text = self._render(result, arguments)
         self._show(_to_jpeg(picture), text, picture)
         self._tell(f"{time.perf_counter() - start:.2g} s")
 
@@ -609,7 +615,7 @@ class Panel(ipywidgets.VBox):
         wide, high = (picture or pillow.open(BytesIO(jpeg))).size
         width = f"{min(WIDEST, max(wide, 400 if wide >= high else round(400 * wide / high)))}px"
         if self._image.layout.width != width:
-            self._image.layout.width, self._right.layout.flex = width, f"0 1 {width}"
+            self._image.layout.width, self._right.layout.flex = width, f"0 1 calc({width} + 4px)"
         self._image.layout.display = self._right.layout.display = None
         self._jpeg, self._picture = jpeg, picture
         self._image.value = jpeg

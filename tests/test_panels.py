@@ -333,6 +333,21 @@ def test_the_picture_is_what_the_function_returns():
     assert (shown(made) - brighten(photos.photo("moon", 400), 0.2)).abs().mean() < 0.01
 
 
+def test_size_goes_to_the_function_if_it_asks_for_one():
+    def square(image: Image, size: Annotated[int, (8, 64, 8)] = 32) -> Tensor:
+        return images.resize(image, size)
+
+    made = computed(panel(square, size=48))
+    assert made.settings()["size"] == 48 and 'photos.photo("chelsea", 224)' in made.call
+
+
+def test_steps_without_the_annotation_are_explained():
+    def unmarked(steps: Annotated[int, (1, 9, 1)] = 3):
+        return fade(steps)
+
+    assert computed(panel(unmarked)).error == "unmarked works step by step: annotate it with -> Iterator[Step]"
+
+
 def test_longest_keeps_the_shape_of_a_photo():
     made = computed(panel(brighten, longest=451))
     assert shown(made).shape[-2:] == (300, 451)
