@@ -136,7 +136,8 @@ def test_captum_agrees_where_the_windows_fit(lite0, score, size, patch, stride):
 
 
 def random_norms(network):
-    """Statistics that a wrongly folded normalisation would not survive."""
+    """A copy with statistics that a wrongly folded normalisation would not survive."""
+    network = copy.deepcopy(network)
     random = torch.Generator().manual_seed(0)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
