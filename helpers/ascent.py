@@ -33,9 +33,9 @@ PRESETS = {
     # The four of Yosinski et al., for pixels in [0, 1]. Decay, radii (in pixels of 227) and percentiles are relative
     # and stay theirs; their learning rates are replaced by steps of a fixed size.
     "yosinski A": PLAIN | {"rate": 0.05, "blur": 0.5, "small_pixels": 50},
-    "yosinski B": PLAIN | {"rate": 0.05, "decay": 0.3, "small_pixels": 20},
+    "yosinski B": PLAIN | {"rate": 0.25, "decay": 0.3, "small_pixels": 20},
     "yosinski C": PLAIN | {"rate": 0.05, "decay": 0.0001, "blur": 1.0},
-    "yosinski D": PLAIN | {"rate": 0.05, "blur": 0.5, "small_gradients": 90},
+    "yosinski D": PLAIN | {"rate": 0.3, "blur": 0.5, "small_gradients": 90},
 }
 
 
@@ -349,8 +349,11 @@ def ascend(
         # the original leaves pixels unbounded; pictures are in [0, 1]
         return clip_small_gradients(images, gradients, small_gradients, zero).clamp(0, 1)
 
+    def move(gradients):
+        return along(_or_random(gradients, randoms))
+
     see = partial(jittered, pixels=jitter, zoom=zoom, randoms=randoms)
-    run = _ascend(image, objective, see, along, regularise, steps, rate, momentum, variation, octaves)
+    run = _ascend(image, objective, see, move, regularise, steps, rate, momentum, variation, octaves)
     return within_memory(run, f"lower size ({image.shape[-1]}) or the number of pictures at once ({count})")
 
 
@@ -385,6 +388,14 @@ def _unit(gradients):
     return gradients / size.clamp_min(torch.finfo(gradients.dtype).tiny)
 
 
+def _or_random(gradients, randoms):
+    """A neuron that is silent behind its ReLU gives no gradient: look for it by random steps until it answers."""
+    silent = gradients.flatten(1).eq(0).all(dim=1).nonzero()[:, 0].tolist()
+    for i in silent:
+        gradients[i] = torch.randn(gradients.shape[1:], generator=randoms[i]).to(gradients)
+    return gradients
+
+
 def _unit_score(network, layer, channels, where, images):
     activation = network.activation(images, layer)
     chosen = activation[torch.arange(len(channels)), channels]
@@ -395,7 +406,7 @@ def _unit_score(network, layer, channels, where, images):
     return chosen.mean(dim=(1, 2))
 
 
-def _ascend(image, objective, see, along, regularise, steps, rate, momentum, variation, octaves):
+def _ascend(image, objective, see, move, regularise, steps, rate, momentum, variation, octaves):
     full = image.shape[-2:]
     sizes = [tuple(max(32, round(side / 1.4**k)) for side in full) for k in reversed(range(octaves))]
     direction = torch.zeros_like(image)
@@ -409,7 +420,7 @@ def _ascend(image, objective, see, along, regularise, steps, rate, momentum, var
         # a sum, so that no picture's gradient depends on how many there are
         (gradients,) = torch.autograd.grad((scores - variation * roughness).sum(), image)
         with torch.no_grad():
-            direction = momentum * direction + _unit(along(gradients))
+            direction = momentum * direction + _unit(move(gradients))
             falling = rate * (1 - 0.9 * (step - 1) / steps)
             image = regularise(image + falling * _unit(direction), gradients, step)
             shown = image if image.shape[-2:] == full else resize(image, tuple(full))

@@ -391,3 +391,14 @@ def test_too_little_memory_is_said_in_one_line(tiny):
 
     with pytest.raises(MemoryError, match=r"lower size \(40\) or the number of pictures at once \(2\)"):
         next(ascend(tiny, objective, 2, size=40))
+
+
+def test_a_silent_neuron_is_found_by_random_steps():
+    """At mid-grey this neuron is 0 behind its ReLU, and so is every gradient."""
+    conv = nn.Conv2d(3, 1, 1)
+    nn.init.constant_(conv.weight, 1.0)
+    nn.init.constant_(conv.bias, -1.6)
+    network = Network(nn.Sequential(conv, nn.ReLU()), "shy", mean=(0.5, 0.5, 0.5), layers={"relu": "1"})
+    knobs = {"size": 32, "steps": 12, "rate": 0.1, "space": "pixels"}
+    scores = [step.losses["score"] for step in unit_ascent(network, "relu", 0, **knobs)]
+    assert scores[0] == 0 and scores[-1] > 0.3
