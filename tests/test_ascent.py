@@ -397,7 +397,7 @@ def test_a_silent_neuron_is_found_by_random_steps():
     """At mid-grey this neuron is 0 behind its ReLU, and so is every gradient."""
     conv = nn.Conv2d(3, 1, 1)
     nn.init.constant_(conv.weight, 1.0)
-    nn.init.constant_(conv.bias, -1.6)
+    nn.init.constant_(conv.bias, -0.2)
     network = Network(nn.Sequential(conv, nn.ReLU()), "shy", mean=(0.5, 0.5, 0.5), layers={"relu": "1"})
     knobs = {"size": 32, "steps": 12, "rate": 0.1, "space": "pixels"}
     scores = [step.losses["score"] for step in unit_ascent(network, "relu", 0, **knobs)]
