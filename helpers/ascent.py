@@ -31,11 +31,12 @@ PRESETS = {
     "clear": {},
     "plain": PLAIN,
     # The four of Yosinski et al., for pixels in [0, 1]. Decay, radii (in pixels of 227) and percentiles are relative
-    # and stay theirs; their learning rates are replaced by steps of a fixed size.
+    # and stay theirs but for D; their learning rates are replaced by steps of a fixed length.
     "yosinski A": PLAIN | {"rate": 0.05, "blur": 0.5, "small_pixels": 50},
     "yosinski B": PLAIN | {"rate": 0.25, "decay": 0.3, "small_pixels": 20},
     "yosinski C": PLAIN | {"rate": 0.05, "decay": 0.0001, "blur": 1.0},
-    "yosinski D": PLAIN | {"rate": 0.3, "blur": 0.5, "small_gradients": 90},
+    # 90 in the original; with steps of a fixed length nothing would grow
+    "yosinski D": PLAIN | {"rate": 0.05, "blur": 0.5, "small_gradients": 50},
 }
 
 
