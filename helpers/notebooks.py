@@ -1,7 +1,7 @@
 """Run the lessons and store their outputs in a form that is the same on every run.
 
-    python -m helpers.notebooks                     # every lesson
-    python -m helpers.notebooks notebooks/01_filters.ipynb
+python -m helpers.notebooks                     # every lesson
+python -m helpers.notebooks notebooks/01_filters.ipynb
 """
 
 import argparse
@@ -44,7 +44,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         count += 1
         cell.execution_count = count
         cell.metadata.pop("execution", None)
-        cell.outputs = [output for output in map(_normalise_output, cell.outputs) if output is not None]
+        cell.outputs = _join_streams([output for output in map(_normalise_output, cell.outputs) if output is not None])
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = count
@@ -62,6 +62,17 @@ def _normalise_output(output):
         if not kinds or _is_progress_bar(kinds):
             return None
     return output
+
+
+def _join_streams(outputs):
+    """What a cell prints may arrive in several pieces, cut anywhere."""
+    joined = []
+    for output in outputs:
+        if joined and output.output_type == joined[-1].output_type == "stream":
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _is_progress_bar(kinds):

@@ -111,7 +111,7 @@ def overlay(image: Tensor, values: Tensor, strength: float = 0.6, cmap: str = "i
 
 def curves(lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, log: bool = False) -> Figure:
     """Named lines over the step number, such as the losses of a `Recording`."""
-    figure = Figure(figsize=(5, 2.6), layout="constrained")
+    figure = Figure(figsize=(6 if len(lines) > 1 else 5, 2.6), layout="constrained")
     axis = figure.subplots()
     for name, values in lines.items():
         axis.plot(np.arange(1, len(values) + 1), values, label=name)
@@ -120,7 +120,7 @@ def curves(lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, log: 
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.grid(alpha=0.3)
     if len(lines) > 1:
-        axis.legend(fontsize=FONT)
+        axis.legend(fontsize=FONT, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

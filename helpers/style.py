@@ -116,7 +116,7 @@ def style_transfer(
     content_layer: Layer | None = None,
     depth: Annotated[int, (1, 5, 1)] = 5,
     start: Literal["content", "noise"] = "content",
-    tv_weight: Annotated[float, (0.0, 200.0, 10.0)] = 30.0,
+    tv_weight: Annotated[float, (0.0, 1000.0, 10.0)] = 30.0,
     style_scale: Annotated[float, (0.25, 2.0, 0.25)] = 1.0,
     keep_colour: bool = False,
     second: Image | None = None,

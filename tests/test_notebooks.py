@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import notebooks
 
@@ -43,6 +43,16 @@ def test_what_is_kept_and_what_is_not(lesson):
     assert set(picture.outputs[0].data) == {"image/jpeg", "text/plain"}
     assert list(slider.outputs[0].data) == ["text/plain"]
     assert answer.outputs[0].data["text/plain"] == "42"
+
+
+def test_printed_pieces_are_joined():
+    pieces = [
+        new_output("stream", text="one "),
+        new_output("stream", name="stderr", text="x"),
+        new_output("stream", text="two"),
+    ]
+    notebook = new_notebook(cells=[new_code_cell("", id="a", outputs=pieces)])
+    assert [output.text for output in notebooks.normalise(notebook).cells[0].outputs] == ["one two"]
 
 
 def test_the_file_is_written_only_by_the_command(lesson, monkeypatch, capsys):
