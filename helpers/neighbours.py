@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from helpers.images import check, resize
 from helpers.networks import Layer, Network
 from helpers.photos import batches
+from helpers.steps import may_draw_a_bar
 
 Metric = Literal["l2", "cosine"]
 
@@ -83,7 +84,7 @@ def thumbnails(collection, size: int = 32, batch: int = 64) -> Tensor:
 
 def _watched(collection, batch, description) -> Iterator[Tensor]:
     """The batches of a collection behind a progress bar that counts pictures."""
-    with tqdm(total=len(collection), desc=description, leave=False) as bar:
+    with tqdm(total=len(collection), desc=description, leave=False, disable=not may_draw_a_bar()) as bar:
         for pictures in batches(collection, batch):
             yield check(pictures)
             bar.update(len(pictures))

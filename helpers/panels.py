@@ -694,7 +694,9 @@ class Panel(ipywidgets.VBox):
     @property
     def call(self) -> str:
         modules, notes, arguments = set(), [], []
-        for name, value in (self.constants | self.settings()).items():
+        values = self.constants | self.settings()
+        for name in filter(values.__contains__, inspect.signature(self.function).parameters):
+            value = values[name]
             knob = self.knobs.get(name)
             code = _source(value)
             if isinstance(knob, Networks):

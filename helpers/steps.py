@@ -5,6 +5,7 @@ Stop, a test and a benchmark.
 """
 
 import math
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -74,8 +75,13 @@ def finish(steps: Iterable[Step], description: str = "") -> Step:
     return last[0]
 
 
+def may_draw_a_bar() -> bool:
+    """Only a cell's own thread: the bar of a panel's thread would land in whichever cell ran last."""
+    return threading.current_thread() is threading.main_thread()
+
+
 def _with_progress(steps: Iterable[Step], description: str) -> Iterator[Step]:
-    with tqdm(desc=description, leave=False) as bar:
+    with tqdm(desc=description, leave=False, disable=not may_draw_a_bar()) as bar:
         for step in steps:
             bar.total = step.total
             bar.update(step.index - bar.n)

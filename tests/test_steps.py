@@ -2,6 +2,8 @@
 
 import weakref
 
+import threading
+
 import pytest
 import torch
 from PIL import Image
@@ -79,3 +81,12 @@ def test_too_little_memory_is_one_clear_error_and_frees_what_was_held():
 
 def test_enough_memory_changes_nothing():
     assert [step.index for step in within_memory(fading(3), "lower the size")] == [1, 2, 3]
+
+
+def test_a_bar_is_drawn_only_by_the_main_thread(capsys):
+    thread = threading.Thread(target=finish, args=(fading(3), "quiet"))
+    thread.start()
+    thread.join()
+    assert capsys.readouterr().err == ""
+    finish(fading(3), "loud")
+    assert "loud" in capsys.readouterr().err

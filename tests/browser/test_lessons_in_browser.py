@@ -1,14 +1,11 @@
 """Every lesson as a reader meets it: opened, run, its panels turned, run and stopped. A lesson joins by existing."""
 
-import io
 import json
-import os
 import time
 
 import nbformat
 import pytest
 from lab import SCREENSHOTS, Page
-from PIL import Image
 
 from helpers.notebooks import LESSONS
 
@@ -92,34 +89,6 @@ def test_a_turned_knob_changes_the_picture(lesson):
         assert panel.error() == "", panel
         panel.button("reset").click()
         panel.until(lambda panel=panel, before=before: panel.picture() == before)
-
-
-@pytest.mark.skipif("README_PICTURE" not in os.environ, reason="README_PICTURE=lesson draws the README's panel")
-def test_the_picture_of_the_readme(lesson):
-    """Write data/pictures/panel.gif: the first stepwise panel of the lesson that README_PICTURE names, at work."""
-    if lesson.name != os.environ["README_PICTURE"]:
-        pytest.skip("another lesson")
-    panel = next(panel for panel in lesson.panels() if panel.iterative)
-    panel.button("run").click()
-    frames, seen = [], set()
-    while len(frames) < 40 and (panel.is_running() or not frames):
-        panel.until(lambda: panel.picture() not in seen or not panel.is_running())
-        seen.add(panel.picture())
-        frames.append(Image.open(io.BytesIO(panel.box.screenshot())).convert("RGB"))
-    few = [frames[round(i * (len(frames) - 1) / 11)] for i in range(12)]
-    width = 620
-    height = min(round(frame.height * width / frame.width) for frame in few)
-    few = [
-        frame.resize((width, round(frame.height * width / frame.width))).crop((0, 0, width, height)) for frame in few
-    ]
-    path = LESSONS.parent / "data" / "pictures" / "panel.gif"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for colours in (128, 64, 48, 32, 24):
-        drawn = [frame.quantize(colours, dither=Image.Dither.NONE) for frame in few]
-        drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=[350] * 11 + [2000], loop=0)
-        if path.stat().st_size < 400_000:
-            break
-    assert path.stat().st_size < 400_000
 
 
 def test_run_shows_pictures_and_stop_stops_at_once_while_other_cells_run(lesson):

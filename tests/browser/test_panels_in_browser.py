@@ -1,12 +1,15 @@
 """What only a browser can prove of a panel: uploads, drops, the keyboard, a kernel that is busy, a cell run again."""
 
 import io
+import os
 import time
 
 import pytest
 from lab import Page
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
+
+from helpers.notebooks import LESSONS
 
 SETUP = """
 import time
@@ -230,3 +233,35 @@ def test_running_the_cell_again_leaves_one_panel_and_stops_the_former_run(page, 
     fade.until(lambda: "Press Run." in fade.status())
     count = page.run_cell("print(len(living()), sum(p.working for p in living()))")
     assert page.text_of(count).strip() == "2 0"
+
+
+README = """
+from helpers.deepdream import deepdream
+from helpers.panels import panel
+
+panel(deepdream, image="chelsea", layer="blocks.4")
+"""
+
+
+@pytest.mark.skipif("README_PICTURE" not in os.environ, reason="README_PICTURE=1 draws the README's panel anew")
+def test_the_picture_of_the_readme(browser, lab):
+    page = Page(browser, lab, new_notebook(cells=[new_code_cell(README)]), "readme.ipynb")
+    page.run_all_cells()
+    panel = page.panels()[0]
+    panel.until(lambda: "Press Run." in panel.status())
+    panel.button("run").click()
+    frames, seen = [], {""}
+    while panel.is_running() and len(frames) < 60:
+        panel.until(lambda: panel.picture() not in seen or not panel.is_running())
+        seen.add(panel.picture())
+        frames.append(Image.open(io.BytesIO(panel.box.screenshot())).convert("RGB"))
+    page.close()
+    few = [frames[round(i * (len(frames) - 1) / 9)].resize((630, 630 * frames[0].height // 900)) for i in range(10)]
+    path = LESSONS.parent / "data" / "pictures" / "panel.gif"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for colours in (128, 96, 64, 48, 32):
+        drawn = [frame.quantize(colours, dither=Image.Dither.NONE) for frame in few]
+        drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=[400] * 9 + [2500], loop=0)
+        if path.stat().st_size < 400_000:
+            break
+    assert path.stat().st_size < 400_000
