@@ -1,8 +1,7 @@
 """A stream of steps can be finished, recorded and trusted."""
 
-import weakref
-
 import threading
+import weakref
 
 import pytest
 import torch
