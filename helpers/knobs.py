@@ -39,6 +39,7 @@ class Knob:
     """
 
     hidden = False
+    note = ""  # what the label says after the name
 
     def __init__(self, name: str, widget: ipywidgets.Widget):
         self.name, self.widget, self.default = name, widget, widget.value
@@ -190,7 +191,7 @@ class Channels(Knob):
     """A slider over the channels of the layer beside it; −1 stands for None where that is allowed."""
 
     def __init__(self, name, default, nullable):
-        self.nullable = nullable
+        self.nullable, self.note = nullable, " (−1: all)" if nullable else ""
         low = -1 if nullable else 0
         value = low if default is None else default
         super().__init__(name, ipywidgets.IntSlider(value=value, min=low, max=max(31, value), continuous_update=False))
@@ -255,7 +256,7 @@ def make(function: Callable, given: dict[str, Any]) -> tuple[dict[str, Knob], di
     for name, parameter in parameters.items():
         made = _make(name, hints.get(name), parameter.default, given.get(name, _MISSING))
         if isinstance(made, Knob):
-            made.widget.description = name.replace("_", " ")
+            made.widget.description = name.replace("_", " ") + made.note
             knobs[name] = made
         elif made is not _MISSING:
             constants[name] = made.value

@@ -7,7 +7,7 @@ import time
 import pytest
 from lab import Page
 from nbformat.v4 import new_code_cell, new_notebook
-from PIL import Image
+from PIL import Image, ImageOps
 
 from helpers.notebooks import LESSONS
 
@@ -256,12 +256,16 @@ def test_the_picture_of_the_readme(browser, lab):
         seen.add(panel.picture())
         frames.append(Image.open(io.BytesIO(panel.box.screenshot())).convert("RGB"))
     page.close()
-    few = [frames[round(i * (len(frames) - 1) / 9)].resize((630, 630 * frames[0].height // 900)) for i in range(10)]
+    few = [frames[round(i * (len(frames) - 1) / 7)] for i in range(8)]
+    high = max(frame.height for frame in few)
+    few = [
+        ImageOps.pad(frame, (900, high), color="white", centering=(0, 0)).resize((540, high * 3 // 5)) for frame in few
+    ]
     path = LESSONS.parent / "data" / "pictures" / "panel.gif"
     path.parent.mkdir(parents=True, exist_ok=True)
-    for colours in (128, 96, 64, 48, 32):
+    for colours in (128, 96, 64, 48):
         drawn = [frame.quantize(colours, dither=Image.Dither.NONE) for frame in few]
-        drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=[400] * 9 + [2500], loop=0)
+        drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=[500] * 7 + [2500], loop=0)
         if path.stat().st_size < 400_000:
             break
     assert path.stat().st_size < 400_000
