@@ -269,9 +269,9 @@ class Panel(ipywidgets.VBox):
             [*steps_only, reset, self._png_button, *film_only, self._call_button], layout={"flex_flow": "row wrap"}
         )
         self._bar = ipywidgets.FloatProgress(max=1, layout={"width": "auto", "height": "16px", "display": "none"})
-        self._status = ipywidgets.HTML(layout={"width": "100%"})
-        self._message = ipywidgets.HTML(layout={"width": "100%", "display": "none"})
-        self._source = ipywidgets.HTML(layout={"width": "100%", "display": "none"})
+        self._status = ipywidgets.HTML(layout={"width": "auto"})
+        self._message = ipywidgets.HTML(layout={"width": "auto", "display": "none"})
+        self._source = ipywidgets.HTML(layout={"width": "auto", "display": "none"})
         self._image = ipywidgets.Image(format="jpeg", layout={"display": "none", "max_width": "calc(100% - 4px)"})
         self._image.add_class("panel-picture")
         self._text = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
