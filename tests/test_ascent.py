@@ -11,6 +11,7 @@ from torch import nn
 from helpers import ascent, photos
 from helpers.ascent import (
     COLOURS,
+    POWER,
     PRESETS,
     ascend,
     blur_slightly,
@@ -137,7 +138,7 @@ def test_clipping_treats_each_image_by_itself():
 
 
 def test_decorrelated_is_a_covariance():
-    """⟨u, Σv⟩ = ⟨Σu, v⟩ and ⟨u, Σu⟩ > 0, for an odd width too; a wave of frequency f is scaled by 1/f²."""
+    """⟨u, Σv⟩ = ⟨Σu, v⟩ and ⟨u, Σu⟩ > 0, for an odd width too; a wave of frequency f is scaled by f^(−2·POWER)."""
     u, v = torch.randn(2, 1, 3, 12, 15, dtype=torch.float64, generator=generators(0)[0])
     assert (u * decorrelated(v)).sum().item() == pytest.approx((decorrelated(u) * v).sum().item(), rel=1e-9)
     assert (u * decorrelated(u)).sum() > 0
@@ -146,7 +147,7 @@ def test_decorrelated_is_a_covariance():
     for waves in (1, 2, 4):
         wave = torch.cos(2 * torch.pi * waves * torch.arange(16, dtype=torch.float64) / 16).expand(1, 3, 16, 16)
         gains.append((decorrelated(wave * grey) * wave).sum().item())
-    assert gains[0] / gains[1] == pytest.approx(4) and gains[1] / gains[2] == pytest.approx(4)
+    assert gains[0] / gains[1] == pytest.approx(4**POWER) and gains[1] / gains[2] == pytest.approx(4**POWER)
 
 
 def test_colours_are_those_of_the_photos():

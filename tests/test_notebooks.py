@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from helpers import notebooks
 
 CELLS = [
-    "from pathlib import Path; import sys, warnings; import ipywidgets; from helpers import photos, plots; plots.setup()",
+    "import sys, warnings, ipywidgets; from pathlib import Path; from helpers import photos, plots; plots.setup()",
     "print('here', Path.cwd().name); warnings.warn('noise'); print('more noise', file=sys.stderr)",
     "from tqdm.auto import tqdm\nfor _ in tqdm(range(3)): pass",
     "plots.show(photos.photo('chelsea', 64))",
