@@ -13,13 +13,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $(ROOT) $(LAB_OPTIONS) $(LESSON)
 
-# everything but the whole lessons, with the branches of helpers that no test reaches
+# everything but the whole lessons, with the branches of helpers that no test reaches; panels in a browser if one is here
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -m "not notebook" --cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)
 
-# every lesson from top to bottom with the network cut off, its time and memory printed
+# whole lessons: offline from top to bottom (time and memory printed), every panel at its limits, and in a browser
 lessons: $(VENV)/installed
 	$(BIN)/python -m pytest -m notebook -s $(TEST_OPTIONS)
 

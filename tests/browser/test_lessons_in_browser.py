@@ -9,6 +9,7 @@ from lab import SCREENSHOTS, Page
 
 from helpers.notebooks import LESSONS
 
+pytestmark = pytest.mark.notebook
 PATHS = sorted(LESSONS.glob("[0-9]*.ipynb"))
 TIMES = SCREENSHOTS.parent / "browser.json"
 
