@@ -94,6 +94,9 @@ def extremes(knob):
             if len(values) <= 4 or isinstance(knob, Networks)
             else [values[0], values[len(values) // 2], values[-1]]
         )
+        if isinstance(knob, Networks):  # all that are missing are refused alike: one of them is enough
+            missing = [name for name in few if name in networks.SOURCES and not networks.SOURCES[name].here]
+            few = [name for name in few if name not in missing[1:]]
         return [value for value in few if value != widget.value]
     return [widget.min, widget.max] if hasattr(widget, "min") else []
 

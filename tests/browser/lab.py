@@ -275,10 +275,11 @@ class PanelView:
             return True
         if control.locator("select").count():
             menu = control.locator("select")
-            options = menu.locator("option").all_inner_texts()
-            others = [o for o in options if o != menu.evaluate("m => m.selectedOptions[0]?.text") and " MB " not in o]
+            others = menu.evaluate(
+                "m => [...m.options].filter(o => !o.selected && !o.text.includes(' MB ')).map(o => o.index)"
+            )
             if others:
-                menu.select_option(label=others[0])
+                menu.select_option(index=others[0])
             return bool(others)
         if control.locator("input[type=checkbox]").count():
             control.locator("input[type=checkbox]").press("Space")
