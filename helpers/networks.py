@@ -55,8 +55,8 @@ class Network(nn.Module):
         for module in self.model.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False  # an in-place ReLU would overwrite what was captured before it
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.as_tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.as_tensor(std).view(1, 3, 1, 1), persistent=False)
         self._traces: dict[tuple[int, int], dict[str, Trace]] = {}
 
     def train(self, mode: bool = False) -> "Network":
