@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab test lessons notebooks bench vgg clean
+.PHONY: lab test lessons panels notebooks bench vgg clean
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $(ROOT) $(LAB_OPTIONS) $(LESSON)
@@ -17,11 +17,15 @@ lab: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -m "not notebook" --cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)
+	$(BIN)/python -m pytest -m "not notebook and not limits" --cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)
 
-# whole lessons: offline from top to bottom (time and memory printed), every panel at its limits, and in a browser
+# whole lessons: offline from top to bottom (time and memory printed), then in a browser
 lessons: $(VENV)/installed
 	$(BIN)/python -m pytest -m notebook -s $(TEST_OPTIONS)
+
+# every knob of every panel turned to its limits, which takes minutes a lesson
+panels: $(VENV)/installed
+	$(BIN)/python -m pytest -m limits -s $(TEST_OPTIONS)
 
 # run every lesson and store its outputs
 notebooks: $(VENV)/installed

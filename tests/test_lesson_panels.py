@@ -125,7 +125,7 @@ def offline(monkeypatch):
     monkeypatch.setattr(networks, "_download", refuse)
 
 
-@pytest.mark.notebook
+@pytest.mark.limits
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_every_panel_of_a_lesson_at_its_limits(path, offline, capsys):
     space = {"__name__": "lesson", "display": lambda *_: None}
