@@ -180,7 +180,7 @@ def with_average_pooling(network: Network, image: Tensor) -> Network:
     """A copy of the network that averages where the original takes maxima; the original stays as it is.
 
     Gatys et al. (2015) replace the pooling and go on; here each average is also multiplied by the ratio that the
-    means of the two poolings have on `image` (about 1.4 to 2.1 in VGG), so that later layers see activations as
+    means of the two poolings have on `image` (about 1.4 to 2.3 in VGG), so that later layers see activations as
     large as those they were trained on. The weights are shared with the original, not copied.
     """
     ratios: dict[str, float] = {}
