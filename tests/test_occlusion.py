@@ -128,7 +128,7 @@ def test_captum_agrees_where_the_windows_fit(lite0, score, size, patch, stride):
         perturbations_per_eval=4,
     )
     last = finish(occlusion(lite0, image, target, patch, stride, score=score))
-    assert torch.allclose(last.clean - last.image, theirs[:, :1], atol=1e-4 if score == "logit" else 1e-5)
+    assert (last.clean - last.image - theirs[:, :1]).abs().max() < 1e-4  # float32: rounding depends on the batch
     assert last.scores.std() > 0.01 * last.clean
 
 
