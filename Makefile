@@ -19,11 +19,11 @@ test: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -m "not notebook and not limits" --cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)
 
-# whole lessons: offline from top to bottom (time and memory printed), then in a browser
+# every lesson from top to bottom with the network cut off, its time and memory printed
 lessons: $(VENV)/installed
 	$(BIN)/python -m pytest -m notebook -s $(TEST_OPTIONS)
 
-# every knob of every panel turned to its limits, which takes minutes a lesson
+# every panel of every lesson: each knob at its limits, then in a browser; minutes a lesson
 panels: $(VENV)/installed
 	$(BIN)/python -m pytest -m limits -s $(TEST_OPTIONS)
 

@@ -9,7 +9,7 @@ from lab import SCREENSHOTS, Page
 
 from helpers.notebooks import LESSONS
 
-pytestmark = pytest.mark.notebook
+pytestmark = pytest.mark.limits
 PATHS = sorted(LESSONS.glob("[0-9]*.ipynb"))
 TIMES = SCREENSHOTS.parent / "browser.json"
 
