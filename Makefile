@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: lab test lessons panels notebooks bench vgg clean
 
 lab: $(VENV)/installed
-	$(BIN)/jupyter lab $(ROOT) $(LAB_OPTIONS) $(LESSON)
+	$(BIN)/jupyter lab $(ROOT) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(LESSON) $(LAB_OPTIONS)
 
 # everything but the whole lessons, with the branches of helpers that no test reaches; panels in a browser if one is here
 test: $(VENV)/installed
