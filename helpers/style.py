@@ -16,7 +16,7 @@ from helpers.ascent import total_variation
 from helpers.images import Image, check, resize
 from helpers.networks import Layer, Network
 from helpers.steps import Seed, Step
-from helpers.texture import SMALLEST, enlarge, gram, gram_distance, layer_weights, minimise, noise, stages
+from helpers.texture import SMALLEST, gram, gram_distance, layer_weights, minimise, noise, stages, viewer
 
 # The layer whose activations are the content; chosen by looking, at a depth like that of Gatys' conv4_2 in VGG.
 CONTENT = {
@@ -52,7 +52,7 @@ def blended_grams(network: Network, styles: Sequence[Tensor], shares: Sequence[f
     Σ_k share_k ‖G − G_k‖² and ‖G − Σ_k share_k G_k‖² differ by a constant when the shares add up to 1, so aiming at
     the mixed matrix is the same as weighing the losses, at the price of one.
     """
-    show = (lambda images: enlarge(network, images)) if whole else (lambda images: images)
+    show = viewer(network, whole)
     mixed = dict.fromkeys(layers, 0.0)
     with torch.no_grad():
         for style, share in zip(styles, shares, strict=True):
@@ -77,7 +77,7 @@ def style_objective(
     L = α · content + Σ_l w_l · style_l + tv: the content term compares one layer's activations with those of
     `content` (1, 3, H, W), each style term one layer's Gram matrix with that of `grams`.
     """
-    show = (lambda images: enlarge(network, images)) if whole else (lambda images: images)
+    show = viewer(network, whole)
     with torch.no_grad():
         target = network.activation(show(content), content_layer) if content_weight else None
     asked = list(dict.fromkeys([*style_weights, *([content_layer] if content_weight else [])]))

@@ -88,6 +88,11 @@ def enlarge(network: Network, images: Tensor) -> Tensor:
     return F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+def viewer(network: Network, whole: bool) -> Callable[[Tensor], Tensor]:
+    """What the network is shown of images: `enlarge`d where `whole`, else the images themselves."""
+    return (lambda images: enlarge(network, images)) if whole else (lambda images: images)
+
+
 def texture_objective(
     network: Network, image: Tensor, weights: Mapping[str, float], whole: bool = True
 ) -> Callable[[Tensor], dict[str, Tensor]]:
@@ -100,7 +105,7 @@ def texture_objective(
         weights: layer → w_l.
         whole: `enlarge` what the network is shown.
     """
-    show = (lambda images: enlarge(network, images)) if whole else (lambda images: images)
+    show = viewer(network, whole)
     with torch.no_grad():
         targets = {layer: gram(values) for layer, values in network.activations(show(image), weights).items()}
 
