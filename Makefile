@@ -1,17 +1,26 @@
 # make lab opens the course, make test checks it; both build .venv first where it is missing or out of date.
 
 PYTHON ?= python3
-LESSON ?= notebooks/01_filters.ipynb
+LESSON ?= 1
+NOTEBOOK = $(wildcard notebooks/0$(LESSON)_*.ipynb)
 VENV := .venv
 BIN := $(VENV)/bin
 # JupyterLab refuses to run as root unless told that it is meant, as in a container.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab test lessons panels notebooks bench vgg clean
+.PHONY: lab check grade test lessons panels notebooks bench vgg clean
 
 lab: $(VENV)/installed
-	$(BIN)/jupyter lab $(ROOT) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(LESSON) $(LAB_OPTIONS)
+	$(BIN)/jupyter lab $(ROOT) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_OPTIONS)
+
+# the exercises of a lesson as you have saved it: make check LESSON=3
+check: $(VENV)/installed
+	$(BIN)/python -m pytest --nbval-lax -q --tb=line $(NOTEBOOK)
+
+# a class: make grade SUBMISSIONS=folder, in which every student has a folder; the report goes to grades/
+grade: $(VENV)/installed
+	$(BIN)/python -m helpers.grading $(SUBMISSIONS) $(GRADE_OPTIONS)
 
 # everything but the whole lessons, with the branches of helpers that no test reaches; panels in a browser if one is here
 test: $(VENV)/installed
@@ -19,7 +28,7 @@ test: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -m "not notebook and not limits" --cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)
 
-# every lesson from top to bottom with the network cut off, its time and memory printed
+# every lesson from top to bottom with the network cut off, blank and solved, its time and memory printed
 lessons: $(VENV)/installed
 	$(BIN)/python -m pytest -m notebook -s $(TEST_OPTIONS)
 
@@ -27,7 +36,7 @@ lessons: $(VENV)/installed
 panels: $(VENV)/installed
 	$(BIN)/python -m pytest -m limits -s $(TEST_OPTIONS)
 
-# run every lesson and store its outputs
+# solve every lesson, run it, store its outputs, and blank its exercises again
 notebooks: $(VENV)/installed
 	$(BIN)/python -m helpers.notebooks
 

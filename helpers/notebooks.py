@@ -1,4 +1,4 @@
-"""Run the lessons and store their outputs in a form that is the same on every run.
+"""Run the lessons, solved, and store their outputs, blank, in a form that is the same on every run.
 
 python -m helpers.notebooks                     # every lesson
 python -m helpers.notebooks notebooks/01_filters.ipynb
@@ -11,18 +11,25 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from helpers.grading.assemble import check_cells, exercise_cells, from_script, paste
+
 LESSONS = Path(__file__).parent.parent / "notebooks"
+SOLUTIONS = LESSONS.parent / "tests" / "solutions"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def run(path: Path, timeout: int = 600) -> nbformat.NotebookNode:
+def run(path: Path, answers: dict[str, str] | None = None, timeout: int = 600) -> nbformat.NotebookNode:
     """Execute a notebook in its own folder and return it with normalised outputs; the file is left alone.
+
+    Args:
+        answers: what to write into exercise cells before, by number. They are blank again in what is returned.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell raised.
     """
-    notebook = nbformat.read(path, as_version=4)
+    blank = nbformat.read(path, as_version=4)
+    notebook = paste(blank, answers or {})
     client = NotebookClient(
         notebook,
         timeout=timeout,
@@ -31,7 +38,19 @@ def run(path: Path, timeout: int = 600) -> nbformat.NotebookNode:
         store_widget_state=False,
     )
     client.execute()
-    return normalise(notebook)
+    return normalise(paste(notebook, {number: cell.source for number, cell in exercise_cells(blank).items()}))
+
+
+def solutions(path: Path) -> dict[str, str]:
+    """The answers of `tests/solutions` to the exercises of a lesson, by number."""
+    script = SOLUTIONS / f"{path.stem}.py"
+    return {number: source for number, _, source in from_script(script)[1]} if script.exists() else {}
+
+
+def unsolved(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """What the checks that did not pass have printed, by number."""
+    printed = {n: "".join(o.get("text", "") for o in cell.outputs) for n, cell in check_cells(notebook).items()}
+    return {number: text for number, text in printed.items() if text != f"Exercise {number} — passed\n"}
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -84,7 +103,9 @@ def main() -> None:
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: every lesson")
     for path in parser.parse_args().notebooks or sorted(LESSONS.glob("[0-9]*.ipynb")):
         start = time.perf_counter()
-        notebook = run(path)
+        notebook = run(path, solutions(path))
+        if wrong := unsolved(notebook):
+            raise SystemExit(f"{path.name} is left as it was, a solution does not pass: {wrong}")
         nbformat.write(notebook, path)
         print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1e6:.2f} MB", flush=True)
 

@@ -9,7 +9,10 @@ import sys
 import nbformat
 import pytest
 
-from helpers.notebooks import LESSONS, normalise
+from helpers.exercises.calls import is_blank
+from helpers.exercises.exercise import exercises
+from helpers.grading.assemble import check_cells, exercise_cells, paste
+from helpers.notebooks import LESSONS, normalise, solutions
 
 PATHS = sorted(LESSONS.glob("[0-9]*.ipynb"))
 EACH = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -43,6 +46,43 @@ def test_a_lesson_has_the_lesson_shape(path):
     assert not any(word in source for source in code for word in ("sys.path", "!pip", "%pip", "!wget"))
 
 
+@EACH
+def test_the_exercises_of_a_lesson_are_those_that_are_checked(path):
+    notebook = nbformat.read(path, as_version=4)
+    known = exercises(int(path.stem[:2]))
+    blanks, checks = exercise_cells(notebook), check_cells(notebook)
+    assert list(blanks) == list(checks) == list(known) == list(solutions(path))
+    order = [cell.id for cell in notebook.cells]
+    for number, exercise in known.items():
+        name = number.replace(".", "-")
+        text, blank, check, picture, why = (
+            f"exercise-{name}-text",
+            f"exercise-{name}",
+            f"check-{name}",
+            f"exercise-{name}-picture",
+            f"exercise-{name}-why",
+        )
+        at = order.index(text)
+        assert order[at : at + 5] == [text, blank, check, picture, why]
+        statement, cell, checked, reward, meaning = notebook.cells[at : at + 5]
+        assert statement.source.startswith(f"### Exercise {number} · ") and statement.source.count("<summary>Hint") == 2
+        assert re.search(r"^[●○]{5} · \d+ minutes$", statement.source, re.MULTILINE)
+        assert cell.metadata == {"exercise": number, "tags": ["exercise"]}
+        space = {}
+        exec(cell.source, space)
+        assert is_blank(space[exercise.name]) and space[exercise.name].__doc__
+        assert checked.source == f'check("{number}")'
+        assert checked.metadata == {
+            "exercise": number,
+            "tags": ["check", "nbval-check-output"],
+            "editable": False,
+            "deletable": False,
+        }
+        assert [output.text for output in checked.outputs] == [f"Exercise {number} — passed\n"]
+        assert f'yours("{number}"' in reward.source and any("image/jpeg" in o.get("data", {}) for o in reward.outputs)
+        assert "<summary>Why it matters</summary>" in meaning.source
+
+
 RUN = """
 import json, resource, sys, time
 from pathlib import Path
@@ -59,10 +99,10 @@ class Watched(NotebookClient):
         return super().process_message(message, cell, index)
 
 notebooks.NotebookClient = Watched
-notebooks.run(Path(sys.argv[1]))
+unsolved = notebooks.unsolved(notebooks.run(Path(sys.argv[1])))
 seconds = time.monotonic() - start
 memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-print(json.dumps({"seconds": seconds, "first": first[0], "gigabytes": memory}))
+print(json.dumps({"seconds": seconds, "first": first[0], "gigabytes": memory, "unsolved": unsolved}))
 """
 
 
@@ -77,6 +117,7 @@ def without_network():
 @pytest.mark.notebook
 @EACH
 def test_a_lesson_runs_offline_from_top_to_bottom(path):
+    """As it ships: every exercise blank."""
     run = subprocess.run([*without_network(), sys.executable, "-c", RUN, path], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     measured = json.loads(run.stdout.splitlines()[-1])
@@ -85,3 +126,20 @@ def test_a_lesson_runs_offline_from_top_to_bottom(path):
         f"{measured['gigabytes']:.1f} GB{'' if without_network() else ' (bubblewrap is not here: network left on)'}"
     )
     assert measured["gigabytes"] < 3
+    numbers = exercises(int(path.stem[:2]))
+    assert measured["unsolved"] == {number: f"Exercise {number} — not attempted\n" for number in numbers}
+
+
+@pytest.mark.notebook
+@EACH
+def test_a_solved_lesson_passes_nbval_cell_by_cell(path, tmp_path):
+    shutil.copy(LESSONS / "conftest.py", tmp_path)
+    solved = paste(nbformat.read(path, as_version=4), solutions(path))
+    nbformat.write(solved, tmp_path / path.name)
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "--color=no", "-p", "no:cacheprovider"]
+    run = subprocess.run([*without_network(), *command, tmp_path / path.name], capture_output=True, text=True)
+    count = len(exercises(int(path.stem[:2])))
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert f"{count} of {count} exercises solved" in run.stdout
+    code = sum(cell.cell_type == "code" for cell in solved.cells)
+    assert re.search(rf"^{code} passed in", run.stdout, re.MULTILINE)

@@ -1,0 +1,1 @@
+"""Grading a class: submissions are put into the released lessons, run with nbval, and judged from outside."""

@@ -1,0 +1,54 @@
+"""Submissions to grade: the third lesson with this or that in its exercise cells."""
+
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from helpers import notebooks
+from helpers.grading.assemble import paste
+from helpers.grading.submissions import released
+
+LESSON = 3
+
+
+@pytest.fixture(scope="session")
+def lesson():
+    """The third lesson as released; a fresh copy of it is `paste(lesson, {})`."""
+    return nbformat.read(released(LESSON), as_version=4)
+
+
+@pytest.fixture(scope="session")
+def solutions():
+    return notebooks.solutions(released(LESSON))
+
+
+@pytest.fixture
+def hand_in(tmp_path, lesson):
+    """Writes a student's notebook into `tmp_path / "class"`."""
+
+    def write(student, answers=None, notebook=None):
+        folder = tmp_path / "class" / student
+        folder.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook or paste(lesson, answers or {}), folder / released(LESSON).name)
+        return folder
+
+    return write
+
+
+def command(*arguments):
+    """The teacher's command, as typed."""
+    return [sys.executable, "-m", "helpers.grading", *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def grading():
+    """Runs the teacher's command to its end and returns what it printed."""
+
+    def run(*arguments, code=0):
+        done = subprocess.run(command(*arguments), capture_output=True, text=True)
+        assert done.returncode == code, done.stderr[-3000:]
+        return done
+
+    return run
