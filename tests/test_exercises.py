@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from answers import read_all
@@ -192,6 +193,7 @@ def test_compare_says_what_is_wrong(found, truth, message):
 def test_compare_accepts_what_is_right_and_tells_a_known_mistake():
     compare(torch.ones(2, requires_grad=True), torch.ones(2))
     compare(torch.tensor(1.5), 1.5)
+    compare((np.int64(2), np.float32(0.5)), (2, 0.5))
     compare([torch.ones(1), 2], (torch.ones(1), 2))
     with pytest.raises(NotYet, match="the sign is turned"):
         compare(-torch.ones(2), torch.ones(2), {"another": torch.zeros(2), "the sign is turned": -torch.ones(2)})

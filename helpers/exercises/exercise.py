@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import numbers
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -165,7 +166,7 @@ def _problem(answer, truth, rtol, atol):
         answer = answer.item()
     if isinstance(truth, (bool, str)):
         return None if type(answer) is type(truth) and answer == truth else "the answer is not right yet"
-    if isinstance(answer, bool) or not isinstance(answer, (int, float)):
+    if isinstance(answer, bool) or not isinstance(answer, numbers.Real):
         return f"it should return a number, not {_what(answer)}"
     if math.isnan(answer):
         return "it returns NaN"
@@ -178,7 +179,8 @@ def _tensor_problem(answer, truth, rtol, atol):
     if answer.shape != truth.shape:
         return f"the shape is {tuple(answer.shape)}, but should be {tuple(truth.shape)} here"
     if answer.dtype != truth.dtype:
-        return f"the numbers are {answer.dtype}, but should be {truth.dtype} as the input is".replace("torch.", "")
+        why = " as the input is" if truth.is_floating_point() else ""
+        return f"the numbers are {answer.dtype}, but should be {truth.dtype}{why}".replace("torch.", "")
     if answer.device != truth.device:
         return f"the answer is on {answer.device.type}, but the input is on {truth.device.type}"
     answer = answer.detach()
@@ -189,6 +191,6 @@ def _tensor_problem(answer, truth, rtol, atol):
 
 
 def _what(answer):
-    if isinstance(answer, (list, tuple)):
-        return f"a {type(answer).__name__} of {len(answer)}"
-    return f"a {type(answer).__name__}"
+    kind = type(answer).__name__
+    article = "an" if kind[0].lower() in "aeiou" else "a"
+    return f"{article} {kind} of {len(answer)}" if isinstance(answer, (list, tuple)) else f"{article} {kind}"

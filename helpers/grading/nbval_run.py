@@ -12,7 +12,6 @@ import pytest
 
 from helpers.grading import nbval_plugin
 
-
 STARTING = 60.0  # seconds that the imports may take
 
 

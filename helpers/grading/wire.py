@@ -3,6 +3,7 @@ arrives is numbers, text, tensors, lists and tuples, or it is refused.
 """
 
 import json
+import numbers
 import struct
 
 import torch
@@ -59,10 +60,14 @@ def _tree(value, blob):
         return {"dict": {str(key): _tree(part, blob) for key, part in value.items()}}
     if value is None or type(value) in (bool, int, float, str):
         return {"plain": value}
+    if isinstance(value, numbers.Real):  # NumPy's scalars
+        return {"plain": int(value) if isinstance(value, numbers.Integral) else float(value)}
     return {"odd": type(value).__name__}
 
 
 def _value(tree, blob):
+    if not isinstance(tree, dict):
+        raise ValueError("tree")
     ((kind, content), *_) = tree.items()
     if kind == "plain" and type(content) in (bool, int, float, str, type(None)):
         return content

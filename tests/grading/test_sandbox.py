@@ -5,6 +5,7 @@ import struct
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -98,6 +99,10 @@ def test_values_survive_the_wire():
     network = toy([torch.rand(2, 3, 2, 2).double()], torch.rand(3, 8).double(), "tanh", mean=(0.1, 0.2, 0.3))
     image = torch.rand(2, 3, 3, 3).double()
     assert torch.equal(wire.decode(wire.encode(network))(image), network(image))
+
+
+def test_numpy_numbers_arrive_as_plain_ones():
+    assert same(wire.decode(wire.encode([np.int64(2), np.float64(0.5)])), [2, 0.5])
 
 
 def test_what_cannot_be_sent_becomes_a_word_for_it():

@@ -1,0 +1,245 @@
+"""Lesson 1: filters."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from helpers.exercises.exercise import compare, exercise
+from helpers.exercises.toys import toy
+
+
+@exercise("1.1", "amplified")
+def amplified(student, draw):
+    for shape, contrast in (((5, 3, 2, 4), 2.5), ((4, 3, 3, 2), 40.0), ((2, 3, 1, 5), 1.0)):
+        weights = draw.normal(*shape)
+        weights = -weights.flatten()[weights.abs().argmax()].sign() * weights  # the strongest is negative
+        size, low, high = weights.abs(), weights.min(), weights.max()
+
+        def cut(units, contrast=contrast):
+            return (0.5 + 0.5 * contrast * units).clamp(0, 1)
+
+        units = weights / size.max()
+        mistakes = {
+            "each filter has its own maximum; one of the whole layer is needed": cut(
+                weights / size.amax((1, 2, 3), keepdim=True)
+            ),
+            "each colour has its own maximum; one of the whole layer is needed": cut(
+                weights / size.amax((0, 2, 3), keepdim=True)
+            ),
+            "the strongest weight may be negative: look for the largest size, whatever the sign": cut(weights / high),
+            "values leave [0, 1]; cut them off at black and white": 0.5 + 0.5 * contrast * units,
+            "a weight of zero is black; it should be mid-grey": (contrast * units).clamp(0, 1),
+            "the contrast moves zero away from mid-grey; let it act on the weights alone": (
+                contrast * (0.5 + 0.5 * units)
+            ).clamp(0, 1),
+            "the least weight goes to black and the greatest to white, so zero is not mid-grey": cut(
+                2 * (weights - low) / (high - low) - 1
+            ),
+            "a larger contrast makes the picture flatter; it should do the opposite": cut(units / contrast**2),
+        }
+        compare(student(weights, contrast), cut(units), mistakes)
+
+
+@exercise("1.2", "by_colour")
+def by_colour(student, draw):
+    for (count, height, width), shape in (((4, 2, 3), (2, 3, 5, 7)), ((2, 3, 1), (3, 3, 6, 4))):
+        kernel, images = draw.normal(count, 3, height, width), draw.uniform(*shape)
+        mean, std = draw.uniform(3, low=0.2, high=0.8).tolist(), draw.uniform(3, low=0.2, high=0.6).tolist()
+        network = toy([kernel], mean=mean, std=std)
+        mean, std = network.mean, network.std  # (1, 3, 1, 1)
+
+        def split(pixels, weights):
+            return torch.stack([F.conv2d(pixels[:, c : c + 1], weights[:, c : c + 1]) for c in range(3)], 2)
+
+        def asked(other, keep, images=images, network=network):
+            mixed = (torch.where(keep[c].view(1, 3, 1, 1), images, other) for c in range(3))
+            return torch.stack([network.activation(x, "conv1") for x in mixed], 2)
+
+        one = torch.eye(3, device=images.device).bool()
+        truth = split(images - mean, kernel / std)
+        in_a_row = truth.movedim(2, 0).flatten(0, 1)  # (3N, C, H', W'), colour by colour
+        n, c, _, *size = truth.shape
+        mistakes = {
+            "the other two colours are black, which the network does not see as zero": asked(torch.zeros(()), one),
+            "the other two colours are white, which the network does not see as zero": asked(torch.ones(()), one),
+            "the other two colours have one grey between them; each has its own zero": asked(mean.mean(), one),
+            "the other two colours are the picture's own mean, not what the network sees as zero": asked(
+                images.mean((2, 3), keepdim=True), one
+            ),
+            "this silences one colour; keep one and silence the other two": asked(mean, ~one),
+            "right numbers in wrong places: see which axis of the batch is the colour before reshaping": in_a_row.view(
+                n, c, 3, *size
+            ),
+            "the contributions are measured from black, not from the colour that the network sees as zero": split(
+                images, kernel / std
+            ),
+            "the network's stored weights act on (pixel − mean) / deviation; the deviation is missing": split(
+                images - mean, kernel
+            ),
+            "the sign is lost; a colour may also speak against": truth.abs(),
+        }
+        compare(student(network, images, "conv1"), truth, mistakes)
+
+
+@exercise("1.3", "nearest_patches")
+def nearest_patches(student, draw):
+    for (count, height, width), shape in (((4, 2, 3), (2, 3, 7, 10)), ((5, 3, 2), (3, 3, 11, 8))):
+        weights, mean, contrast = draw.normal(count, 3, height, width), draw.uniform(3, low=0.3, high=0.7), 0.02
+        zero, unit = mean.view(3, 1, 1), weights / weights.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = zero + 0.5 * draw.normal(*shape)
+        images[0, :, :height, :width] = zero + 0.5 * contrast * unit[0]  # too faint, though longer than `contrast`
+        images[1, :, :height, -width:] = zero + 0.05 * contrast * unit[1]  # too faint, and shorter
+        images[1, :, -height:, -width:] = zero + 0.1 * unit[2]  # in the last row and column
+        images[0, :, -height:, -width:] = zero - 0.3 * unit[0]  # the opposite of a filter
+        top, left = (shape[2] - height) // 2, (shape[3] - width) // 2
+        images[0, :, top : top + height, left : left + width] = zero + 0.1 * unit[3]  # near, but not loud
+        places = torch.tensor(
+            [
+                (n, y, x)
+                for n in range(shape[0])
+                for y in range(shape[2] - height + 1)
+                for x in range(shape[3] - width + 1)
+            ],
+            device=images.device,
+        )
+        patches = torch.stack([images[n, :, y : y + height, x : x + width].flatten() for n, y, x in places.tolist()])
+        inside = ((places[:, 1] < shape[2] - height) & (places[:, 2] < shape[3] - width))[:, None]
+        zeros, flat = mean.repeat_interleave(height * width), weights.flatten(1)
+        centred, number = patches - zeros, flat.shape[1]
+
+        def best(scores, where=places, patches=patches):
+            values, at = scores.max(0)
+            return values, where[at]
+
+        def without(scores, too_low):
+            return scores.masked_fill(too_low, -math.inf)
+
+        lengths = centred.norm(dim=1, keepdim=True)
+        answers = centred @ flat.T  # (patches, C)
+        cosines, faint = answers / lengths / flat.norm(dim=1), lengths < contrast * math.sqrt(number)
+        right = without(cosines, faint)
+        truth = best(right)
+        at = answers.argmax(0)
+        n, y, x = truth[1].unbind(1)
+        place = y * (shape[3] - width + 1) + x
+        black = without(patches @ flat.T / patches.norm(dim=1, keepdim=True) / flat.norm(dim=1), faint)
+        own = centred - centred.view(-1, 3, number // 3).mean(2).repeat_interleave(number // 3, 1)
+        own = own @ flat.T / own.norm(dim=1, keepdim=True) / flat.norm(dim=1)
+        mistakes = {
+            "the loudest patch wins: its own length is not divided out": best(answers / flat.norm(dim=1)),
+            "the loudest patch wins: neither its length nor the filter's is divided out": best(answers),
+            "this is the cosine at the place of the largest response; look for the largest cosine": (
+                cosines.gather(0, at[None])[0],
+                places[at],
+            ),
+            "the filter's own length is not divided out": best(right * flat.norm(dim=1)),
+            "lengths are squared: is a root missing": best(
+                without(answers / lengths.square() / flat.square().sum(1), faint)
+            ),
+            "patches are measured from black, not from the mean": best(black),
+            "patches lose their own mean; measure them from the mean that is given": best(without(own, faint)),
+            "the sign is lost: a patch like the filter's negative is not near": best(without(cosines.abs(), faint)),
+            "a patch without contrast wins; leave such patches out": best(cosines),
+            "faint patches slip through: contrast is the root of the mean square, not the length": best(
+                without(cosines, lengths < contrast)
+            ),
+            "the last row and the last column of patches are left out": best(without(right, ~inside)),
+            "row and column have changed places": (truth[0], torch.stack([n, x, y], 1)),
+            "a row of places is shorter than a row of the picture: see where a flat place becomes row and column": (
+                truth[0],
+                torch.stack([n, place // shape[3], place % shape[3]], 1),
+            ),
+            "the place is the middle of the patch; its top left corner is asked for": (
+                truth[0],
+                torch.stack([n, y + height // 2, x + width // 2], 1),
+            ),
+        }
+        compare(student(images, weights, mean, contrast), truth, mistakes)
+
+
+@exercise("1.4", "gabor_pairs")
+def gabor_pairs(student, draw):
+    for count, height, width, frequency, sigma, aspect in ((3, 6, 9, 0.17, 1.8, 0.6), (2, 7, 5, 0.24, 1.3, 1.4)):
+        angles = torch.cat([draw.uniform(1, low=0.2, high=0.7), draw.uniform(count - 1, low=0.9, high=1.4)])
+        given = (angles, height, width, frequency, sigma, aspect)
+
+        def pairs(given=given, **twist):
+            return _normalised(_waves(*given, **twist))
+
+        def other(pairs=pairs, **changed):
+            names = ("angles", "height", "width", "frequency", "sigma", "aspect")
+            return pairs([changed.get(name, value) for name, value in zip(names, given, strict=True)])
+
+        truth, raw = pairs(), _waves(*given)
+        less_mean = raw - raw.mean((2, 3), keepdim=True)
+        mistakes = {
+            "the angles are radians already": other(angles=angles * math.pi / 180),
+            "x and y have changed places: x counts columns, y counts rows": pairs(swap=True),
+            "the middle is wrong: in a row of 4 it lies between two pixels": pairs(middle=(height // 2, width // 2)),
+            "the origin is in a corner; it belongs in the middle of the filter": pairs(middle=(0, 0)),
+            "the frequency counts cycles per pixel, the cosine wants radians": other(
+                frequency=frequency / (2 * math.pi)
+            ),
+            "the aspect is to be squared as y' is": other(aspect=math.sqrt(aspect)),
+            "the bell is too narrow: look at its denominator": other(sigma=sigma / math.sqrt(2)),
+            "the bell is too wide: look at its denominator": other(sigma=sigma * math.sqrt(2)),
+            "the sigma of the bell is to be squared": other(sigma=math.sqrt(sigma)),
+            "the aspect belongs to the direction across the wave, not along it": pairs(aspect_along=True),
+            "x' and y' are not at right angles: look at the signs": pairs(skewed=True),
+            "the wave is turned the other way: look at the signs in x' and y'": other(angles=-angles),
+            "the second of each pair has the wrong sign: what does a quarter turn make of a cosine": torch.stack(
+                [truth[:, 0], -truth[:, 1]], 1
+            ),
+            "the two of a pair have changed places": truth.flip(1),
+            "the phase is a quarter turn in radians, not in degrees": pairs(phase=90.0),
+            "neither the mean is taken off nor the length divided out": raw,
+            "the mean is not taken off": raw / raw.flatten(2).norm(dim=2)[..., None, None],
+            "the length is not divided out": less_mean,
+            "the mean must go before the length is measured": _normalised_too_early(raw),
+            "each filter is to have length one, not each pair": less_mean
+            / less_mean.flatten(1).norm(dim=1).view(-1, 1, 1, 1),
+            "each filter is to have length one, not all together": less_mean / less_mean.norm(),
+            "the sum of sizes is one; the length is the root of the sum of squares": less_mean
+            / less_mean.abs().sum((2, 3), keepdim=True),
+        }
+        compare(student(*given), truth, mistakes, rtol=1e-5, atol=1e-7)
+
+
+def _waves(
+    angles,
+    height,
+    width,
+    frequency,
+    sigma,
+    aspect,
+    swap=False,
+    middle=None,
+    skewed=False,
+    aspect_along=False,
+    phase=math.pi / 2,
+):
+    """Gabor functions (K, 2, h, w) by way of complex numbers, or with a mistake."""
+    middle = middle or ((height - 1) / 2, (width - 1) / 2)
+    y = torch.arange(height).to(angles)[:, None] - middle[0]
+    x = torch.arange(width).to(angles)[None, :] - middle[1]
+    point = torch.complex(*torch.broadcast_tensors(*((y, x) if swap else (x, y))))
+    turned = point * torch.polar(torch.ones_like(angles), -angles)[:, None, None]
+    along, across = turned.real, turned.imag
+    bell_along, bell_across = along, across
+    if skewed:
+        bell_across = across + 2 * point.real * angles.sin()[:, None, None]
+    bell_along, bell_across = (aspect * along, across) if aspect_along else (bell_along, aspect * bell_across)
+    bell = torch.exp(-(bell_along**2 + bell_across**2) / (2 * sigma**2))
+    wave = torch.polar(bell, 2 * math.pi * frequency * along)
+    return torch.stack([wave.real, math.cos(phase) * wave.real - math.sin(phase) * wave.imag], 1)
+
+
+def _normalised(waves):
+    waves = waves - waves.mean((2, 3), keepdim=True)
+    return waves / waves.square().sum((2, 3), keepdim=True).sqrt()
+
+
+def _normalised_too_early(waves):
+    waves = waves / waves.square().sum((2, 3), keepdim=True).sqrt()
+    return waves - waves.mean((2, 3), keepdim=True)

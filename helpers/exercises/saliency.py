@@ -1,0 +1,300 @@
+"""Lesson 4: saliency."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from helpers.exercises.exercise import compare, exercise
+from helpers.exercises.toys import toy
+
+
+class _Curved:
+    """A toy of one convolution, tanh and a head, and the gradients of its scores as worked out on paper."""
+
+    def __init__(self, draw, height, width):
+        self.kernel, self.head = draw.normal(3, 3, 2, 2), 0.3 * draw.normal(5, 3 * (height - 1) * (width - 1))
+        mean, std = draw.uniform(3).tolist(), draw.uniform(3, low=0.5).tolist()
+        self.network = toy([self.kernel], self.head, "tanh", mean, std)
+
+    def gradients(self, images):
+        """Of every class score with respect to every pixel: (N, classes, 3, H, W)."""
+        maps = F.conv2d(self.network.normalise(images), self.kernel).tanh()[:, None]
+        back = self.head.view(-1, *maps.shape[2:]) * (1 - maps.square())
+        return F.conv_transpose2d(back.flatten(0, 1), self.kernel).unflatten(0, back.shape[:2]) / self.network.std
+
+    def gradient(self, images, categories):
+        """Of one class score a picture: (N, 3, H, W)."""
+        return self.gradients(images)[range(len(images)), categories]
+
+    def of_probability(self, images, categories):
+        """The same of one probability a picture."""
+        p = self.network.probabilities(images)[:, :, None, None, None]
+        others = (p * self.gradients(images)).sum(1)
+        return p[range(len(images)), categories] * (self.gradient(images, categories) - others)
+
+    def categories(self, images, draw):
+        """A class for each picture, no two the same, and none the one that the network prefers."""
+        chosen = []
+        for best in self.network(images).argmax(1).tolist():
+            chosen += [next(c for c in draw.order(5).tolist() if c not in (best, *chosen))]
+        return torch.tensor(chosen, device=images.device)
+
+
+def _joined(gradient):
+    """The largest absolute value over the colours."""
+    return gradient.abs().amax(1)
+
+
+# ── 4.1 ──
+
+
+@exercise("4.1", "saliency_maps")
+def saliency_maps(student, draw):
+    for count, height, width in ((3, 7, 8), (4, 9, 6)):
+        curved = _Curved(draw, height, width)
+        network, images = curved.network, draw.uniform(count, 3, height, width)
+        categories = curved.categories(images, draw)
+        every, w = curved.gradients(images), curved.gradient(images, categories)
+        of_preferred = curved.gradient(images, network(images).argmax(1))
+        of_probability = curved.of_probability(images, categories)
+        of_loss = of_probability / network.probabilities(images)[range(count), categories, None, None, None] / count
+        truth, signed = _joined(w), w.amax(1)
+        highest = truth.amax((1, 2), keepdim=True)
+        mistakes = {
+            "the absolute value is missing: a pixel that pulls the score down counts as well": signed,
+            "the absolute value comes too late: strong negative gradients lost to weak positive ones": signed.abs(),
+            "the colours are averaged; the map keeps the largest of the three": w.abs().mean(1),
+            "the colours are added up; the map keeps the largest of the three": w.abs().sum(1),
+            "the colours are joined by their length; the map keeps the largest of the three": w.norm(dim=1),
+            "this is the gradient of the probability; take the score before softmax": _joined(of_probability),
+            "this is the gradient of a loss, which holds a softmax; take the score itself": _joined(of_loss),
+            "each picture answers for the classes of all; picture n goes with class n": _joined(
+                every[:, categories].sum(1)
+            ),
+            "each picture answers for the first class; picture n goes with class n": _joined(every[:, categories[0]]),
+            "this is the class that the network prefers; take the one asked for": _joined(of_preferred),
+            "the maps shrink when the batch grows: add the scores up": truth / count,
+            "the maps are stretched to a largest value of 1; leave them as they are": truth / highest,
+            "the gradient is multiplied by the picture; the map is the gradient alone": _joined(w * images),
+        }
+        compare(student(network, images, categories), truth, mistakes)
+    used = images.clone().requires_grad_()
+    used.grad = draw.normal(*images.shape)
+    mistakes = {"an old .grad of the images is counted in; start from a fresh one": _joined(w + used.grad)}
+    compare(student(network, used, categories), truth, mistakes)
+    # one row of two pixels: the weights are two each of red, green and blue
+    linear = toy(head=draw.tensor([[1, -2, 3, 0, -5, 4], [-1, 1, 2, -7, 0.5, 6]]))
+    images, categories = draw.uniform(2, 3, 1, 2), torch.tensor([1, 0], device=draw.device)
+    compare(student(linear, images, categories), draw.tensor([[[2, 7]], [[5, 4]]]))
+
+
+# ── 4.2 ──
+
+
+@exercise("4.2", "smoothgrad_maps")
+def smoothgrad_maps(student, draw):
+    for count, copies, height, width in ((2, 3, 5, 6), (3, 5, 6, 4)):
+        curved = _Curved(draw, height, width)
+        # the first picture has all of [0, 1], the others less, so that each has a range of its own
+        scale = 1 / torch.arange(1, count + 1, dtype=torch.float64, device=draw.device).view(-1, 1, 1, 1)
+        images, noise = scale * draw.uniform(count, 3, height, width), draw.normal(copies, 3, height, width)
+        categories, level = curved.categories(images, draw), float(draw.uniform(1, low=0.2, high=0.4))
+
+        def gradients(sigma, of=curved.gradient, clip=math.inf, x=images, e=noise, c=categories):
+            noisy = (x + sigma * e[:, None]).clamp(0 if clip == 1 else -clip, clip)  # (copies, N, 3, H, W)
+            return of(noisy.flatten(0, 1), c.repeat(len(e))).unflatten(0, (len(e), -1))
+
+        def maps(sigma, gradients=gradients, **other):
+            return _joined(gradients(sigma, **other).mean(0))
+
+        low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+        spread, sigma = images.std((1, 2, 3), keepdim=True), level * (high - low)
+        by_colour = images.amax((2, 3), keepdim=True) - images.amin((2, 3), keepdim=True)
+        found = gradients(sigma)
+        of_mean = curved.gradient(images + sigma * noise.mean(0), categories)
+        mistakes = {
+            "σ is the level alone; the range of the picture is missing": maps(level),
+            "σ takes the range of the whole batch; each picture has its own": maps(level * (high.max() - low.min())),
+            "σ has one value a colour; the range is that of the whole picture": maps(level * by_colour),
+            "σ takes the largest value; the range is the largest minus the smallest": maps(level * high),
+            "σ takes the standard deviation; the range is the largest minus the smallest value": maps(level * spread),
+            "the noisy pictures are cut off to [0, 1]; leave them as they are": maps(sigma, clip=1),
+            "maps without sign are averaged; average the signed gradients first": found.abs().amax(2).mean(0),
+            "absolute values are averaged; average the signed gradients first": found.abs().mean(0).amax(1),
+            "the absolute value is missing in the end": found.mean(0).amax(1),
+            "the colours are averaged; the map keeps the largest of the three": found.mean(0).abs().mean(1),
+            "the gradients are added up; SmoothGrad is their mean": _joined(found.sum(0)),
+            "only the last noisy picture counts; average over all of them": _joined(found[-1]),
+            "the noisy pictures are averaged, and with them the noise; average the gradients": _joined(of_mean),
+            "this is the gradient of the probability; take the score before softmax": maps(
+                sigma, of=curved.of_probability
+            ),
+        }
+        compare(student(curved.network, images, categories, noise, level), maps(sigma), mistakes)
+    linear = toy(head=draw.tensor([[1, -2, 3, 0, -5, 4]]))  # its gradient is the same with noise as without
+    image, categories = draw.uniform(1, 3, 1, 2), torch.tensor([0], device=draw.device)
+    compare(student(linear, image, categories, draw.normal(2, 3, 1, 2), 0.5), draw.tensor([[[5, 4]]]))
+
+
+# ── 4.3 ──
+
+
+@exercise("4.3", "book_scores")
+def book_scores(student, draw):
+    for count, height, width, steps in ((2, 4, 6, 3), (3, 5, 4, 4), (1, 4, 5, 1)):
+        curved = _Curved(draw, height, width)
+        images, plain = draw.uniform(count, 3, height, width), draw.uniform(count, 3, height, width)
+        categories, way = curved.categories(images, draw), images - plain
+
+        def mean(alphas, of=curved.gradient, way=way, start=plain, c=categories):
+            points = torch.stack([start + a * way for a in alphas]).flatten(0, 1)
+            return of(points, c.repeat(len(alphas))).unflatten(0, (len(alphas), -1)).mean(0)
+
+        middle = [(i + 0.5) / steps for i in range(steps)]
+        left, right = [i / steps for i in range(steps)], [(i + 1) / steps for i in range(steps)]
+        both_ends = torch.linspace(0, 1, steps, dtype=torch.float64).tolist()
+        gradient, first = mean(middle), images - plain[:1]
+        truth = way * gradient
+        mistakes = {
+            "this is the mean gradient; it is not multiplied by the way from the plain picture yet": gradient,
+            "the mean gradient is multiplied by the picture, not by the way to it": images * gradient,
+            "the signs are turned: the way leads from the plain picture to the image": -truth,
+            "the sum is taken at the right ends of the steps; take it at their midpoints": way * mean(right),
+            "the sum is taken at the left ends of the steps; take it at their midpoints": way * mean(left),
+            "the points run from end to end, both included; take the midpoints of the steps": way * mean(both_ends),
+            "the gradients are added up; a step is only 1/steps of the way": truth * steps,
+            "this is the gradient at the image alone; collect it on the whole way": way * mean([1.0]),
+            "the gradient is collected between black and the image; start at the plain picture": way
+            * mean(middle, way=images, start=0),
+            "the whole image is added to the plain picture; the points lie between the two": way
+            * mean(middle, way=images),
+            "each picture starts from the first plain one; each has its own": first
+            * mean(middle, way=first, start=plain[:1]),
+            "the absolute value is taken; what pulls the score down is booked with its sign": truth.abs(),
+            "this books the probability; take the score before softmax": way * mean(middle, of=curved.of_probability),
+        }
+        booked = student(curved.network, images, plain, categories, steps)
+        compare(booked, truth, mistakes, rtol=1e-5, atol=1e-6)  # the points on the way may be float32
+    linear = toy(head=draw.tensor([[1, -2, 3, 0, -5, 4]]))  # its gradient is the same everywhere: one step is exact
+    image, grey = draw.tensor([[[[0.5, 1]], [[0, 0.75]], [[1, 0.25]]]]), draw.tensor([[[[0.5]], [[0.5]], [[0.5]]]])
+    categories = torch.tensor([0], device=draw.device)
+    booked = student(linear, image, grey.expand_as(image).clone(), categories, 1)
+    compare(booked, draw.tensor([[[[0, -1]], [[-1.5, 0]], [[-2.5, -1]]]]))
+
+
+# ── 4.4 ──
+
+
+@exercise("4.4", "relu_backward")
+def relu_backward(student, draw):
+    x = draw.tensor([[-3, -1, 0, 0, 2, 5, 4], [6, 6, 7, 9, 1, 3, -2]])
+    g = draw.tensor([[2, -1, 3, -2, -4, 1.5, 8], [1, -1, 2.5, -3, 0.5, -0.25, 9]])
+    for value, gradient, ceiling in (
+        (x, g, 6.0),
+        (draw.uniform(2, 3, 4, 5, low=-4.0, high=9.0), draw.normal(2, 3, 4, 5), 2.5),
+        (draw.normal(3, 7), draw.normal(3, 7), math.inf),
+    ):
+        for rule in ("gradient", "deconvnet", "guided"):
+            truth = _passes(value, gradient, ceiling)[rule]
+            compare(student(value, gradient, rule, ceiling), truth, _wrong(rule, value, gradient, ceiling))
+    passed = {
+        "gradient": [[0, 0, 0, 0, -4, 1.5, 8], [0, 0, 0, 0, 0.5, -0.25, 0]],
+        "deconvnet": [[2, 0, 3, 0, 0, 1.5, 8], [1, 0, 2.5, 0, 0.5, 0, 9]],
+        "guided": [[0, 0, 0, 0, 0, 1.5, 8], [0, 0, 0, 0, 0.5, 0, 0]],
+    }
+    for rule, truth in passed.items():
+        compare(student(x, g, rule, 6.0), draw.tensor(truth))
+
+
+def _passes(x, g, ceiling):
+    active = (x > 0) & (x < ceiling)
+    return {"gradient": g * active, "deconvnet": g.clamp_min(0), "guided": g.clamp_min(0) * active}
+
+
+def _wrong(rule, x, g, ceiling):
+    passes, upwards = _passes(x, g, ceiling), g.clamp_min(0)
+    six, uncut = _passes(x, g, 6.0)[rule], _passes(x, g, math.inf)[rule]
+    at_zero, at_ceiling = (x >= 0) & (x < ceiling), (x > 0) & (x <= ceiling)
+    known = {
+        "gradient": {
+            "gradient: negative gradients are stopped, too; only the other two rules do that": passes["guided"],
+            "gradient: it does not look at the unit at all": g,
+            "gradient: it is turned into a mask; what passes is the gradient that arrives": (passes[rule] != 0).to(g),
+        },
+        "deconvnet": {
+            "deconvnet: it asks whether the unit was active; this rule looks at the gradient alone": passes["guided"],
+            "deconvnet: negative gradients pass": g,
+            "deconvnet: this is the plain gradient": passes["gradient"],
+            "deconvnet: it rectifies the unit's value; rectify the gradient": x.clamp_min(0),
+            "deconvnet: the ceiling is for the unit's value; the gradient has none": g.clamp(0, ceiling),
+            "deconvnet: a unit at its ceiling is stopped; this rule does not look at the unit": upwards * (x < ceiling),
+            "deconvnet: negative gradients are turned round; stop them": g.abs(),
+        },
+        "guided": {
+            "guided: it does not ask whether the unit was active": upwards,
+            "guided: negative gradients pass": passes["gradient"],
+            "guided: something passes where value and gradient are both negative": g * (x * g > 0) * (x < ceiling),
+            "guided: negative gradients are turned round; stop them": passes["gradient"].abs(),
+            "guided: it is turned into a mask; what passes is the gradient that arrives": (passes[rule] != 0).to(g),
+        },
+    }[rule]
+    if rule != "deconvnet":
+        arrives = g if rule == "gradient" else upwards
+        known |= {
+            f"{rule}: a unit at its ceiling is flat, so nothing may pass there": uncut,
+            f"{rule}: a unit at exactly 0 is not active": arrives * at_zero,
+            f"{rule}: a unit at exactly the ceiling is cut off": arrives * at_ceiling,
+            f"{rule}: a unit at exactly 0 or at the ceiling is not active": arrives * (at_zero | at_ceiling),
+            f"{rule}: the ceiling is not always 6; it is an argument": six,
+        }
+    return known
+
+
+# ── 4.5 ──
+
+
+@exercise("4.5", "seed_masks")
+def seed_masks(student, draw):
+    for (count, height, width), foreground, background in (((3, 5, 9), 0.75, 0.25), ((2, 4, 6), 0.9, 0.4)):
+        # maps of different size, skewed as maps are; in the first case both quantiles hit a pixel's own value
+        scale = 30.0 ** torch.arange(count, dtype=torch.float64, device=draw.device).view(-1, 1, 1)
+        heat = scale * (2 * draw.normal(count, height, width)).exp()
+        dark = draw.order(height * width)[: round(0.4 * height * width)]
+        heat.flatten(1)[:, dark] = 0  # a map of guided backprop is 0 in many pixels
+        upper, lower = _quantile(heat, foreground), _quantile(heat, background)
+        batch_up, batch_low = heat.quantile(foreground), heat.quantile(background)
+
+        def parts(above, at_most, heat=heat):
+            return heat > above, heat <= at_most
+
+        def along(axis, heat=heat, qs=(foreground, background), parts=parts):
+            return parts(*(heat.quantile(q, dim=axis, keepdim=True) for q in qs))
+
+        truth = parts(upper, lower)
+        (objects, rest), highest = truth, heat.amax((1, 2), keepdim=True)
+        too_many = heat > _quantile(heat, 1 - foreground)
+        mistakes = {
+            "one quantile is taken for the whole batch; each map has its own": parts(batch_up, batch_low),
+            "each row has its own quantile; take it over the whole map": along(2),
+            "each column has its own quantile; take it over the whole map": along(1),
+            "the two masks are swapped: the object comes first": (rest, objects),
+            "all that is no object is background; what lies between the quantiles stays open": (objects, ~objects),
+            "pixels exactly at the lower quantile are missing; where many are 0, they are the background": (
+                objects,
+                heat < lower,
+            ),
+            "pixels exactly at the upper quantile are taken; the object lies above it": (heat >= upper, rest),
+            "these are parts of the largest value; a quantile is a part of the pixels": parts(
+                foreground * highest, background * highest
+            ),
+            "foreground is a quantile: only a small part of the pixels lies above it": (too_many, rest),
+        }
+        compare(student(heat, foreground, background), truth, mistakes)
+    heat = draw.tensor([[[1, 2, 3], [6, 5, 4]], [[0, 0, 0], [0, 7, 9]]])
+    sure = [[[0, 0, 0], [1, 0, 0]], [[0, 0, 0], [0, 0, 1]]], [[[1, 1, 0], [0, 0, 0]], [[1, 1, 1], [1, 0, 0]]]
+    compare(student(heat, 0.9, 0.3), [draw.tensor(mask).bool() for mask in sure])
+
+
+def _quantile(heat, q):
+    return heat.flatten(1).quantile(q, dim=1)[:, None, None]

@@ -1,0 +1,282 @@
+"""Lesson 2: the last layer and t-SNE."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from helpers.exercises.calls import NotYet
+from helpers.exercises.exercise import compare, exercise
+
+# ── Neighbours ──
+
+
+@exercise("2.1", "nearest_by_cosine")
+def nearest_by_cosine(student, draw):
+    for count, width, k in ((14, 4, 3), (10, 3, 2), (7, 5, 6)):  # the last asks for all the others
+        vectors = _of_all_lengths(draw, count, width)
+        answer = student(vectors, k)
+        if isinstance(answer, Tensor) and answer.is_floating_point():
+            raise NotYet("these are similarities or distances; the numbers of the neighbours are asked for")
+        near = _cosines(vectors, vectors)
+        in_order = _ranked(near, count - 1)
+        truth = in_order[:, :k]
+        mistakes = {
+            "the first neighbour of a picture is the picture itself; it does not count": _ranked(near, k, itself=True),
+            "these are the farthest vectors; which sign and which end of the order mean near?": in_order.flip(1)[:, :k],
+            "the right neighbours in the wrong order: the nearest stands first": truth.flip(1),
+            "these are neighbours by Euclidean distance; the angle alone should count": _ranked(
+                -torch.cdist(vectors, vectors), k
+            ),
+            "long vectors come too near: divide by the length of the vectors that are searched": _ranked(
+                vectors @ vectors.T, k
+            ),
+            "a vector is a row: its length is a sum along the row, not down the column": _ranked(
+                _cosines(vectors.T, vectors.T, rows=False), k
+            ),
+        }
+        if _holds_itself(answer, truth) and not torch.equal(answer, _ranked(near, k, itself=True)):
+            raise NotYet("some pictures are among their own neighbours; many similarities are negative")
+        compare(answer, truth, mistakes)
+    vectors = _of_all_lengths(draw, 8, 3)
+    first, second = draw.order(8)[:2].tolist()
+    vectors[[first, second]] = draw.tensor([0.0, 2.0, 0.0])  # there twice; along an axis, so that rounding is no help
+    answer, truth = student(vectors, 1), _ranked(_cosines(vectors, vectors), 1)
+    if _holds_itself(answer, truth):
+        raise NotYet("if two vectors are equal, the first of a row may be the twin: leave a picture out by its number")
+    both = [first, second]
+    compare(answer[both] if isinstance(answer, Tensor) else answer, torch.tensor([[second], [first]]).to(truth))
+
+
+def _of_all_lengths(draw, count, width):
+    """Vectors in all directions, the longest 25 times as long as the shortest, the last column 5 times the first."""
+    lengths = 0.2 * 25 ** torch.linspace(0, 1, count).to(draw.tensor(0.0))[draw.order(count)]
+    vectors = draw.normal(count, width) * torch.linspace(1, 5, width).to(lengths)
+    return vectors / vectors.norm(dim=1, keepdim=True) * lengths[:, None]
+
+
+def _cosines(left, right, rows=True):
+    left, right = left / left.norm(dim=1, keepdim=True), right / right.norm(dim=1, keepdim=True)
+    return left @ right.T if rows else left.T @ right
+
+
+def _ranked(near, k, itself=False):
+    if not itself:
+        near = near.masked_fill(torch.eye(len(near), device=near.device) > 0, -torch.inf)
+    return near.argsort(1, descending=True)[:, :k]
+
+
+def _holds_itself(answer, truth):
+    if not isinstance(answer, Tensor) or answer.shape != truth.shape or answer.dtype != truth.dtype:
+        return False
+    return bool((answer == torch.arange(len(answer)).to(answer)[:, None]).any())
+
+
+@exercise("2.2", "mistaken_for")
+def mistaken_for(student, draw):
+    for sizes, k in (((4, 7, 10), 3), ((5, 6, 7, 8), 4), ((3, 0, 5), 2)):  # the last has a kind without pictures
+        kinds, count = len(sizes), sum(sizes)
+        labels = torch.arange(kinds).repeat_interleave(torch.tensor(sizes)).to(draw.device)[draw.order(count)]
+        # nobody is taken for a later kind, so that the table is surely not symmetric
+        neighbours = torch.stack([_some_others(draw, labels, i)[:k] for i in range(count)])
+        counts = _table(labels, neighbours, kinds).to(draw.tensor(0.0))
+        first = _table(labels, neighbours[:, :1], kinds).to(counts)
+        met = (counts > 0).to(counts)
+        truth = counts / counts.sum(1, keepdim=True).clamp_min(1)
+        mistakes = {
+            "a kind without pictures has no neighbours; its row should hold zeros": (
+                counts / counts.sum(1, keepdim=True)
+            ),
+            "these are numbers of neighbours; a row should hold shares": counts,
+            "all entries together add up to 1; each row should": counts / counts.sum(),
+            "the columns add up to 1; the rows should": counts / counts.sum(0),
+            "rows and columns are swapped: a row belongs to the kind that looks for neighbours": truth.T,
+            "a column holds what a row should, and not even a row adds up to 1": (counts / counts.sum(0)).T,
+            "a row adds up to how many neighbours a picture has: divide by that, too": truth * k,
+            "a row adds up to how many pictures the kind has: divide by that, too": counts / k,
+            "each pair of kinds is counted once: += with tensors of indices adds repeated ones only once": (
+                met / met.sum(1, keepdim=True)
+            ),
+            "only the nearest neighbour of each picture is counted; all of them should be": (
+                first / first.sum(1, keepdim=True)
+            ),
+        }
+        answer = student(neighbours, labels, kinds)
+        if isinstance(answer, Tensor) and answer.dtype in (torch.float32, torch.int64):
+            answer = answer.double()  # the arguments are whole numbers, so either precision will do
+        compare(answer, truth, mistakes, rtol=1e-5, atol=1e-6)
+
+
+def _some_others(draw, labels, i):
+    """In random order, all pictures but number i, of no later kind than it."""
+    order = draw.order(len(labels))
+    return order[(labels[order] <= labels[i]) & (order != i)]
+
+
+def _table(labels, neighbours, kinds):
+    table = [[0] * kinds for _ in range(kinds)]
+    for label, others in zip(labels.tolist(), labels[neighbours].tolist(), strict=True):
+        for other in others:
+            table[label][other] += 1
+    return torch.tensor(table)
+
+
+# ── Forces on the map ──
+
+
+@exercise("2.3", "forces")
+def forces(student, draw):
+    for count, width in ((5, 2), (8, 2), (6, 3)):
+        p = draw.uniform(count, count).triu(1)
+        p = (p + p.T) / (2 * p.sum())
+        y = draw.normal(count, width)
+        truth = _pull(p, y), _push(y)
+        mistakes = {
+            "pull and push are swapped: the first is the pull of P": truth[::-1],
+            "both point the wrong way: where does y_i − y_j point, and over which index is the sum?": (
+                -truth[0],
+                -truth[1],
+            ),
+            "the push points the wrong way; it is subtracted from the pull afterwards": (truth[0], -truth[1]),
+            "both forces are too small by one factor: look at what stands before the sum": (truth[0] / 4, truth[1] / 4),
+            "both forces are half of what they should be: look at what stands before the sum": (
+                truth[0] / 2,
+                truth[1] / 2,
+            ),
+            "a pair's weight n_ij is missing from the sums; it stands in both, beside p and q": _weighted(
+                p, _student(y) / _student(y).sum(), y
+            ),
+            "n_ij takes the squared distance, this the distance": _weighted(
+                *_forces_with(p, y, lambda squared: 1 / (1 + squared.sqrt())), y
+            ),
+            "n_ij is Student's curve, with its heavy tail; this one is Gaussian": _weighted(
+                *_forces_with(p, y, lambda squared: torch.exp(-squared)), y
+            ),
+            "the push takes q_ij once and n_ij once, this q_ij twice": (truth[0], truth[1] / _student(y).sum()),
+            "q does not add up to 1: the push takes q_ij, not n_ij": (truth[0], truth[1] * _student(y).sum()),
+            "Z counts each point with itself; only pairs of two points count": (
+                truth[0],
+                truth[1] * _student(y).sum() / (_student(y).sum() + count),
+            ),
+            "each row of q adds up to 1; Z is one number for the whole map": _weighted(
+                p * _student(y), _student(y) ** 2 / _student(y).sum(1, keepdim=True), y
+            ),
+            "the pull is the whole gradient; it should hold P alone, and the push Q alone": (
+                truth[0] - truth[1],
+                truth[1],
+            ),
+        }
+        compare(student(p, y), truth, mistakes)
+    p = draw.tensor([[0.0, 0.5], [0.5, 0.0]])  # two points, whatever their distance, are at rest
+    y = draw.normal(2, 2)
+    pull, push = student(p, y)
+    compare(pull - push, torch.zeros_like(y))
+    y = draw.tensor([[0.0, 0.0], [1.0, 0.0]])
+    compare(student(p, y), (draw.tensor([[-1.0, 0.0], [1.0, 0.0]]),) * 2)
+
+
+def _student(y):
+    """n_ij, zero on the diagonal."""
+    return 1 / (1 + (y[:, None] - y).square().sum(2)) - torch.eye(len(y)).to(y)
+
+
+def _pull(p, y):
+    """By another route than equation 5: the slope of Σ p_ij log(1 + ‖y_i − y_j‖²)."""
+    y = y.clone().requires_grad_()
+    return torch.autograd.grad((p * (y[:, None] - y).square().sum(2).log1p()).sum(), y)[0]
+
+
+def _push(y):
+    """And minus the slope of log Z."""
+    y = y.clone().requires_grad_()
+    return -torch.autograd.grad(_student(y).sum().log(), y)[0]
+
+
+def _weighted(pull, push, y):
+    """The two sums 4 Σ_j w_ij (y_i − y_j) for the weights of a mistake."""
+    return tuple(4 * (w[:, :, None] * (y[:, None] - y)).sum(1) for w in (pull, push))
+
+
+def _forces_with(p, y, curve):
+    """The weights that another curve n gives."""
+    near = curve((y[:, None] - y).square().sum(2)) * (1 - torch.eye(len(y)).to(y))
+    return p * near, near * near / near.sum()
+
+
+# ── Perplexity ──
+
+CLOSE = {"rtol": 1e-3, "atol": 1e-6}  # a search may end at 1e-5 in the entropy, as in the authors' own code
+
+
+@exercise("2.4", "joint")
+def joint(student, draw):
+    for count, perplexity in ((14, 4.0), (20, 5.0)):
+        squared = _squared_distances(draw, count)
+        answer, truth = student(squared, perplexity), _joint(squared, math.log(perplexity))
+        try:
+            compare(answer, truth, **CLOSE)
+        except NotYet:  # what the mistakes give takes a search each, so it is only worked out now
+            compare(answer, truth, _mistaken_joints(answer, truth, squared, perplexity), **CLOSE)
+    squared = _squared_distances(draw, 20, far=30.0)
+    message = "with one point far away it fails: its share is exactly 0 and should add 0 to the entropy, not 0 · log 0"
+    answer = student(squared, 5.0)
+    compare(answer, _joint(squared, math.log(5.0)), {message: answer}, **CLOSE)
+
+
+def _squared_distances(draw, count, far=1.0):
+    """Of points in twelve dimensions that lie denser in the middle; one of them may be far from all others."""
+    points = draw.normal(count, 12) * torch.linspace(0.7, 1.8, count).to(draw.tensor(0.0))[:, None]
+    points[-1] *= far
+    points = points[draw.order(count)]
+    return (points[:, None] - points).square().sum(2)
+
+
+def _mistaken_joints(answer, truth, squared, perplexity):
+    nats, count = math.log(perplexity), len(squared)
+    rows = _rows(squared, nats)
+    mistakes = {
+        "these are the rows p_j|i; p_ij is made of p_j|i and p_i|j": rows,
+        "these are the rows p_j|i divided by N; p_ij is made of p_j|i and p_i|j": rows / count,
+        "a point is a neighbour of itself here; a row is shared among the others alone": _joint(
+            squared, nats, itself=True
+        ),
+        "one σ for all rows; each row has an entropy, and a search, of its own": _joint(squared, nats, together=True),
+        "the distances come squared already; do not square them again": _joint(squared.square(), nats),
+        "the distances come squared; do not take their root": _joint(squared.sqrt(), nats),
+        "the entropy is in nats, but 2 is raised to it: both need one base": _joint(squared, math.log2(perplexity)),
+        "the entropy is in bits, but e is raised to it: both need one base": _joint(squared, nats * math.log(2)),
+        "the search ran to its widest σ: compare with a logarithm, keep the right half, let 0 · log 0 be 0": _joint(
+            squared, math.inf
+        ),
+        "the search ran to σ = 0: keep the right half, let 0 · log 0 be 0": _joint(squared, -math.inf),
+        "some σ stop at 1; the search must have room for wider ones": _joint(squared, nats, widest=1.0),
+    }
+    if _kind_of(answer) == _kind_of(truth):
+        if torch.isclose(answer / answer.sum(), truth, **CLOSE).all():
+            mistakes["P should add up to 1: by what is p_j|i + p_i|j divided?"] = answer
+        if torch.isclose(answer, truth, rtol=0.2, atol=1e-4).all():
+            mistakes["near, but not near enough: halve the interval more often"] = answer
+    return mistakes
+
+
+def _kind_of(answer):
+    return (answer.shape, answer.dtype, answer.device) if isinstance(answer, Tensor) else None
+
+
+def _joint(squared, nats, **mistake):
+    rows = _rows(squared, nats, **mistake)
+    return (rows + rows.T) / (2 * len(rows))
+
+
+def _rows(squared, nats, itself=False, together=False, widest=1e5):
+    """p_j|i, each row of that entropy, by halving an interval of log σ."""
+    if not itself:
+        squared = squared.masked_fill(torch.eye(len(squared), device=squared.device) > 0, torch.inf)
+    low, high = torch.full_like(squared[:, :1], -7), torch.full_like(squared[:, :1], math.log(widest))
+    for _ in range(50):
+        middle = (low + high) / 2
+        rows = torch.softmax(-squared / (2 * torch.exp(2 * middle)), 1)
+        entropy = torch.special.entr(rows).sum(1, keepdim=True)
+        wide = (entropy.mean().expand_as(entropy) if together else entropy) > nats
+        low, high = torch.where(wide, low, middle), torch.where(wide, middle, high)
+    return rows

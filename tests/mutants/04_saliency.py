@@ -1,0 +1,837 @@
+import torch
+import torch.nn.functional as F
+
+# %% 4.1 — not yet: the absolute value is missing: a pixel that pulls the score down counts as well
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.amax(1)
+
+
+# %% 4.1 — not yet: the absolute value comes too late: strong negative gradients lost to weak positive ones
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.max(1).values.abs()
+
+
+# %% 4.1 — not yet: the colours are averaged; the map keeps the largest of the three
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.abs().mean(1)
+
+
+# %% 4.1 — not yet: the colours are added up; the map keeps the largest of the three
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.abs().sum(dim=1)
+
+
+# %% 4.1 — not yet: the colours are joined by their length; the map keeps the largest of the three
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.square().sum(1).sqrt()
+
+
+# %% 4.1 — not yet: this is the gradient of the probability; take the score before softmax
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network.probabilities(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.abs().amax(1)
+
+
+# %% 4.1 — not yet: this is the gradient of a loss, which holds a softmax; take the score itself
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    loss = F.cross_entropy(network(pixels), categories)
+    (w,) = torch.autograd.grad(loss, pixels)
+    return w.abs().amax(1)
+
+
+# %% 4.1 — not yet: each picture answers for the classes of all; picture n goes with class n
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[:, categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.abs().amax(1)
+
+
+# %% 4.1 — not yet: each picture answers for the first class; picture n goes with class n
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[:, categories[0]]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.abs().amax(1)
+
+
+# %% 4.1 — not yet: this is the class that the network prefers; take the one asked for
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels).max(1).values
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.abs().amax(1)
+
+
+# %% 4.1 — not yet: the maps shrink when the batch grows: add the scores up
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.mean(), pixels)
+    return w.abs().amax(1)
+
+
+# %% 4.1 — not yet: the maps are stretched to a largest value of 1; leave them as they are
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    maps = w.abs().amax(1)
+    return maps / maps.amax((1, 2), keepdim=True)
+
+
+# %% 4.1 — not yet: the gradient is multiplied by the picture; the map is the gradient alone
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return (w * images).abs().amax(1)
+
+
+# %% 4.1 — not yet: an old .grad of the images is counted in; start from a fresh one
+
+
+def saliency_maps(network, images, categories):
+    images.requires_grad_()
+    network(images).gather(1, categories[:, None]).sum().backward()
+    return images.grad.abs().amax(1)
+
+
+# %% 4.1 — not yet: it should return a tensor, not a max of 2
+
+
+def saliency_maps(network, images, categories):
+    pixels = images.detach().clone().requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.abs().max(dim=1)
+
+
+# %% 4.1 — not yet: it calls helpers.saliency.saliency: write the lines yourself
+
+
+def saliency_maps(network, images, categories):
+    from helpers.saliency import saliency
+
+    return saliency(network, images, categories)[:, 0]
+
+
+# %% 4.2 — not yet: σ is the level alone; the range of the picture is missing
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + level * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (total / len(noise)).abs().amax(1)
+
+
+# %% 4.2 — not yet: σ takes the range of the whole batch; each picture has its own
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.max() - images.min())
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (total / len(noise)).abs().amax(1)
+
+
+# %% 4.2 — not yet: σ has one value a colour; the range is that of the whole picture
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.amax((2, 3), keepdim=True) - images.amin((2, 3), keepdim=True))
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (total / len(noise)).abs().amax(1)
+
+
+# %% 4.2 — not yet: σ takes the largest value; the range is the largest minus the smallest
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * images.amax((1, 2, 3), keepdim=True)
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (total / len(noise)).abs().amax(1)
+
+
+# %% 4.2 — not yet: σ takes the standard deviation; the range is the largest minus the smallest value
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * images.std((1, 2, 3), keepdim=True)
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (total / len(noise)).abs().amax(1)
+
+
+# %% 4.2 — not yet: the noisy pictures are cut off to [0, 1]; leave them as they are
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).clamp(0, 1).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (total / len(noise)).abs().amax(1)
+
+
+# %% 4.2 — not yet: maps without sign are averaged; average the signed gradients first
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+    maps = []
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        (w,) = torch.autograd.grad(scores.sum(), pixels)
+        maps.append(w.abs().amax(1))
+    return torch.stack(maps).mean(0)
+
+
+# %% 4.2 — not yet: absolute values are averaged; average the signed gradients first
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0].abs()
+    return (total / len(noise)).amax(1)
+
+
+# %% 4.2 — not yet: the absolute value is missing in the end
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (total / len(noise)).amax(1)
+
+
+# %% 4.2 — not yet: the colours are averaged; the map keeps the largest of the three
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (total / len(noise)).abs().mean(1)
+
+
+# %% 4.2 — not yet: the gradients are added up; SmoothGrad is their mean
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return total.abs().amax(1)
+
+
+# %% 4.2 — not yet: only the last noisy picture counts; average over all of them
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.abs().amax(1)
+
+
+# %% 4.2 — not yet: the noisy pictures are averaged, and with them the noise; average the gradients
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+    pixels = torch.stack([images + sigma * epsilon for epsilon in noise]).mean(0).requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return w.abs().amax(1)
+
+
+# %% 4.2 — not yet: this is the gradient of the probability; take the score before softmax
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    sigma = level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + sigma * epsilon).requires_grad_()
+        scores = network.probabilities(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (total / len(noise)).abs().amax(1)
+
+
+# %% 4.2 — not yet: it changes what it was given; work on a copy
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    noise *= level * (images.max() - images.min())
+    total = torch.zeros_like(images)
+    for epsilon in noise:
+        pixels = (images + epsilon).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (total / len(noise)).abs().amax(1)
+
+
+# %% 4.2 — not yet: it calls helpers.saliency.smoothgrad: write the lines yourself
+
+
+def smoothgrad_maps(network, images, categories, noise, level):
+    from helpers.saliency import smoothgrad
+
+    return smoothgrad(network, images, categories, level, len(noise))[:, 0]
+
+
+# %% 4.3 — not yet: this is the mean gradient; it is not multiplied by the way from the plain picture yet
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = (plain + (i + 0.5) / steps * (images - plain)).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return total / steps
+
+
+# %% 4.3 — not yet: the mean gradient is multiplied by the picture, not by the way to it
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = (plain + (i + 0.5) / steps * (images - plain)).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return images * total / steps
+
+
+# %% 4.3 — not yet: the signs are turned: the way leads from the plain picture to the image
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = (images + (i + 0.5) / steps * (plain - images)).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (plain - images) * total / steps
+
+
+# %% 4.3 — not yet: the sum is taken at the right ends of the steps; take it at their midpoints
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(1, steps + 1):
+        pixels = (plain + i / steps * (images - plain)).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (images - plain) * total / steps
+
+
+# %% 4.3 — not yet: the sum is taken at the left ends of the steps; take it at their midpoints
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = (plain + i / steps * (images - plain)).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (images - plain) * total / steps
+
+
+# %% 4.3 — not yet: the points run from end to end, both included; take the midpoints of the steps
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for alpha in torch.linspace(0, 1, steps):
+        pixels = (plain + alpha * (images - plain)).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (images - plain) * total / steps
+
+
+# %% 4.3 — not yet: the gradients are added up; a step is only 1/steps of the way
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = (plain + (i + 0.5) / steps * (images - plain)).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (images - plain) * total
+
+
+# %% 4.3 — not yet: this is the gradient at the image alone; collect it on the whole way
+
+
+def book_scores(network, images, plain, categories, steps):
+    pixels = images.clone().requires_grad_()
+    scores = network(pixels)[range(len(images)), categories]
+    (w,) = torch.autograd.grad(scores.sum(), pixels)
+    return (images - plain) * w
+
+
+# %% 4.3 — not yet: the gradient is collected between black and the image; start at the plain picture
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = ((i + 0.5) / steps * images).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (images - plain) * total / steps
+
+
+# %% 4.3 — not yet: the whole image is added to the plain picture; the points lie between the two
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = (plain + (i + 0.5) / steps * images).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (images - plain) * total / steps
+
+
+# %% 4.3 — not yet: each picture starts from the first plain one; each has its own
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = (plain[0] + (i + 0.5) / steps * (images - plain[0])).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (images - plain[0]) * total / steps
+
+
+# %% 4.3 — not yet: the absolute value is taken; what pulls the score down is booked with its sign
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = (plain + (i + 0.5) / steps * (images - plain)).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return ((images - plain) * total / steps).abs()
+
+
+# %% 4.3 — not yet: this books the probability; take the score before softmax
+
+
+def book_scores(network, images, plain, categories, steps):
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = (plain + (i + 0.5) / steps * (images - plain)).requires_grad_()
+        scores = network.probabilities(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (images - plain) * total / steps
+
+
+# %% 4.3 — not yet: the numbers are float32, but should be float64 as the input is
+
+
+def book_scores(network, images, plain, categories, steps):
+    images, plain, network = images.float(), plain.float(), network.float()
+    total = torch.zeros_like(images)
+    for i in range(steps):
+        pixels = (plain + (i + 0.5) / steps * (images - plain)).requires_grad_()
+        scores = network(pixels)[range(len(images)), categories]
+        total += torch.autograd.grad(scores.sum(), pixels)[0]
+    return (images - plain) * total / steps
+
+
+# %% 4.3 — not yet: it calls helpers.saliency.integrated_gradients: write the lines yourself
+
+
+def book_scores(network, images, plain, categories, steps):
+    from helpers.saliency import integrated_gradients
+
+    return integrated_gradients(network, images, categories, "black", steps, colours="all")
+
+
+# %% 4.4 — not yet: gradient: a unit at its ceiling is flat, so nothing may pass there
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    passes = {"gradient": x > 0, "deconvnet": gradient > 0, "guided": (x > 0) & (gradient > 0)}
+    return gradient * passes[rule]
+
+
+# %% 4.4 — not yet: gradient: a unit at exactly 0 is not active
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    active = (x >= 0) & (x < ceiling)
+    passes = {"gradient": active, "deconvnet": gradient > 0, "guided": active & (gradient > 0)}
+    return gradient * passes[rule]
+
+
+# %% 4.4 — not yet: gradient: a unit at exactly the ceiling is cut off
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    active = (x > 0) & (x <= ceiling)
+    passes = {"gradient": active, "deconvnet": gradient > 0, "guided": active & (gradient > 0)}
+    return gradient * passes[rule]
+
+
+# %% 4.4 — not yet: gradient: a unit at exactly 0 or at the ceiling is not active
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    active = x == x.clamp(0, ceiling)
+    passes = {"gradient": active, "deconvnet": gradient > 0, "guided": active & (gradient > 0)}
+    return gradient * passes[rule]
+
+
+# %% 4.4 — not yet: gradient: the ceiling is not always 6; it is an argument
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    active = (x > 0) & (x < 6)
+    passes = {"gradient": active, "deconvnet": gradient > 0, "guided": active & (gradient > 0)}
+    return gradient * passes[rule]
+
+
+# %% 4.4 — not yet: gradient: negative gradients are stopped, too; only the other two rules do that
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    active = (x > 0) & (x < ceiling)
+    return gradient * (gradient > 0) * (active if rule != "deconvnet" else 1)
+
+
+# %% 4.4 — not yet: gradient: it does not look at the unit at all
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule == "gradient":
+        return gradient.clone()
+    passed = gradient.clamp(min=0)
+    return passed if rule == "deconvnet" else passed * (x > 0) * (x < ceiling)
+
+
+# %% 4.4 — not yet: gradient: it is turned into a mask; what passes is the gradient that arrives
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    active = (x > 0) & (x < ceiling)
+    passes = {"gradient": active, "deconvnet": gradient > 0, "guided": active & (gradient > 0)}
+    return passes[rule].to(gradient.dtype)
+
+
+# %% 4.4 — not yet: deconvnet: it asks whether the unit was active; this rule looks at the gradient alone
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    passed = gradient * (x > 0) * (x < ceiling)
+    return passed if rule == "gradient" else passed.clamp(min=0)
+
+
+# %% 4.4 — not yet: deconvnet: negative gradients pass
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    active = (x > 0) & (x < ceiling)
+    return {"gradient": gradient * active, "deconvnet": gradient * 1, "guided": gradient * active * (gradient > 0)}[
+        rule
+    ]
+
+
+# %% 4.4 — not yet: deconvnet: this is the plain gradient
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    passed = gradient * (x > 0) * (x < ceiling)
+    return passed * (gradient > 0) if rule == "guided" else passed
+
+
+# %% 4.4 — not yet: deconvnet: it rectifies the unit's value; rectify the gradient
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule == "deconvnet":
+        return F.relu(x)
+    passed = gradient * (x > 0) * (x < ceiling)
+    return passed if rule == "gradient" else F.relu(passed)
+
+
+# %% 4.4 — not yet: deconvnet: the ceiling is for the unit's value; the gradient has none
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule == "deconvnet":
+        return gradient.clamp(0, ceiling)
+    passed = gradient * (x > 0) * (x < ceiling)
+    return passed if rule == "gradient" else F.relu(passed)
+
+
+# %% 4.4 — not yet: deconvnet: a unit at its ceiling is stopped; this rule does not look at the unit
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    gradient = gradient * (x < ceiling)
+    if rule == "deconvnet":
+        return F.relu(gradient)
+    return gradient * (x > 0) if rule == "gradient" else F.relu(gradient) * (x > 0)
+
+
+# %% 4.4 — not yet: deconvnet: negative gradients are turned round; stop them
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule == "deconvnet":
+        return gradient.abs()
+    passed = gradient * (x > 0) * (x < ceiling)
+    return passed if rule == "gradient" else passed.abs()
+
+
+# %% 4.4 — not yet: guided: it does not ask whether the unit was active
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule == "gradient":
+        return torch.where((x > 0) & (x < ceiling), gradient, 0)
+    return torch.where(gradient > 0, gradient, 0)
+
+
+# %% 4.4 — not yet: guided: negative gradients pass
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    passed = torch.where((x > 0) & (x < ceiling), gradient, 0)
+    return F.relu(gradient) if rule == "deconvnet" else passed
+
+
+# %% 4.4 — not yet: guided: a unit at its ceiling is flat, so nothing may pass there
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule == "gradient":
+        return gradient * (x > 0) * (x < ceiling)
+    return F.relu(gradient) if rule == "deconvnet" else F.relu(gradient) * (x > 0)
+
+
+# %% 4.4 — not yet: guided: something passes where value and gradient are both negative
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule == "gradient":
+        return gradient * (x > 0) * (x < ceiling)
+    return F.relu(gradient) if rule == "deconvnet" else gradient * (x * gradient > 0) * (x < ceiling)
+
+
+# %% 4.4 — not yet: guided: negative gradients are turned round; stop them
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    passed = gradient * (x > 0) * (x < ceiling)
+    return {"gradient": passed, "deconvnet": F.relu(gradient), "guided": passed.abs()}[rule]
+
+
+# %% 4.4 — not yet: it changes what it was given; work on a copy
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule != "deconvnet":
+        gradient[(x <= 0) | (x >= ceiling)] = 0
+    if rule != "gradient":
+        gradient[gradient < 0] = 0
+    return gradient
+
+
+# %% 4.4 — not yet: it calls helpers.saliency.__init__: write the lines yourself
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    from helpers.saliency import ReluRule
+
+    x = x.clone().requires_grad_()
+    with ReluRule(rule):
+        y = F.hardtanh(x, 0.0, ceiling)
+    return torch.autograd.grad(y, x, gradient)[0]
+
+
+# %% 4.5 — not yet: one quantile is taken for the whole batch; each map has its own
+
+
+def seed_masks(heat, foreground, background):
+    return heat > heat.quantile(foreground), heat <= heat.quantile(background)
+
+
+# %% 4.5 — not yet: each row has its own quantile; take it over the whole map
+
+
+def seed_masks(heat, foreground, background):
+    upper = heat.quantile(foreground, dim=-1, keepdim=True)
+    lower = heat.quantile(background, dim=-1, keepdim=True)
+    return heat > upper, heat <= lower
+
+
+# %% 4.5 — not yet: each column has its own quantile; take it over the whole map
+
+
+def seed_masks(heat, foreground, background):
+    upper = heat.quantile(foreground, dim=1, keepdim=True)
+    lower = heat.quantile(background, dim=1, keepdim=True)
+    return heat > upper, heat <= lower
+
+
+# %% 4.5 — not yet: the two masks are swapped: the object comes first
+
+
+def seed_masks(heat, foreground, background):
+    upper = heat.flatten(1).quantile(foreground, dim=1).view(-1, 1, 1)
+    lower = heat.flatten(1).quantile(background, dim=1).view(-1, 1, 1)
+    return heat <= lower, heat > upper
+
+
+# %% 4.5 — not yet: all that is no object is background; what lies between the quantiles stays open
+
+
+def seed_masks(heat, foreground, background):
+    upper = heat.flatten(1).quantile(foreground, dim=1).view(-1, 1, 1)
+    return heat > upper, ~(heat > upper)
+
+
+# %% 4.5 — not yet: pixels exactly at the lower quantile are missing; where many are 0, they are the background
+
+
+def seed_masks(heat, foreground, background):
+    upper = heat.flatten(1).quantile(foreground, dim=1).view(-1, 1, 1)
+    lower = heat.flatten(1).quantile(background, dim=1).view(-1, 1, 1)
+    return heat > upper, heat < lower
+
+
+# %% 4.5 — not yet: pixels exactly at the upper quantile are taken; the object lies above it
+
+
+def seed_masks(heat, foreground, background):
+    upper = heat.flatten(1).quantile(foreground, dim=1).view(-1, 1, 1)
+    lower = heat.flatten(1).quantile(background, dim=1).view(-1, 1, 1)
+    return heat >= upper, heat <= lower
+
+
+# %% 4.5 — not yet: these are parts of the largest value; a quantile is a part of the pixels
+
+
+def seed_masks(heat, foreground, background):
+    relative = heat / heat.amax((1, 2), keepdim=True)
+    return relative > foreground, relative <= background
+
+
+# %% 4.5 — not yet: foreground is a quantile: only a small part of the pixels lies above it
+
+
+def seed_masks(heat, foreground, background):
+    upper = heat.flatten(1).quantile(1 - foreground, dim=1).view(-1, 1, 1)
+    lower = heat.flatten(1).quantile(background, dim=1).view(-1, 1, 1)
+    return heat > upper, heat <= lower
+
+
+# %% 4.5 — not yet: it should return 2 things, not a Tensor
+
+
+def seed_masks(heat, foreground, background):
+    upper = heat.flatten(1).quantile(foreground, dim=1).view(-1, 1, 1)
+    lower = heat.flatten(1).quantile(background, dim=1).view(-1, 1, 1)
+    return (heat > upper).int() - (heat <= lower).int()
+
+
+# %% 4.5 — not yet: it calls helpers.segmentation._seeds: write the lines yourself
+
+
+def seed_masks(heat, foreground, background):
+    from helpers.segmentation import _seeds
+
+    image = torch.zeros(1, 3, *heat.shape[1:])
+    seeds = torch.stack([torch.from_numpy(_seeds(image, one, foreground, background, 0)) for one in heat])
+    return seeds > 0, seeds < 0
