@@ -218,7 +218,7 @@ def joint(student, draw):
         except NotYet:  # what the mistakes give takes a search each, so it is only worked out now
             compare(answer, truth, _mistaken_joints(answer, truth, squared, perplexity), **CLOSE)
     squared = _squared_distances(draw, 20, far=30.0)
-    message = "with one point far away it fails: its share is exactly 0 and should add 0 to the entropy, not 0 · log 0"
+    message = "one far point spoils it: a share of exactly 0 should add 0 to the entropy, not 0 · log 0"
     answer = student(squared, 5.0)
     compare(answer, _joint(squared, math.log(5.0)), {message: answer}, **CLOSE)
 

@@ -1,0 +1,874 @@
+import torch
+import torch.nn.functional as F
+
+# %% 5.1 — not yet: this leads downhill: the sign of the whole gradient is turned
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    loss = weight * (images - zero).square().sum() - network(images)[range(len(images)), categories].sum()
+    return torch.autograd.grad(loss, images)[0]
+
+
+# %% 5.1 — not yet: the score before softmax is asked for, not the probability
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    scores = network.probabilities(images)[range(len(images)), categories]
+    return torch.autograd.grad(scores.sum() - weight * (images - zero).square().sum(), images)[0]
+
+
+# %% 5.1 — not yet: the score before softmax is asked for, not the logarithm of the probability
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    loss = F.cross_entropy(network(images), torch.tensor(categories, device=images.device), reduction="sum")
+    return torch.autograd.grad(-loss - weight * (images - zero).square().sum(), images)[0]
+
+
+# %% 5.1 — not yet: the penalty has the wrong sign: a picture far from zero must lose by it
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    scores = network(images)[range(len(images)), categories]
+    return torch.autograd.grad(scores.sum() + weight * (images - zero).square().sum(), images)[0]
+
+
+# %% 5.1 — not yet: the penalty is missing from the gradient
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    penalty = weight * (images.detach() - zero).square().sum()
+    scores = network(images)[range(len(images)), categories]
+    return torch.autograd.grad(scores.sum() - penalty, images)[0]
+
+
+# %% 5.1 — not yet: a factor is missing: differentiate the square of the penalty again
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    scores = network(images)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(scores.sum(), images)
+    return gradients - weight * (images.detach() - network.mean_pixel.view(1, 3, 1, 1))
+
+
+# %% 5.1 — not yet: the penalty is measured from black; zero is the network's mean pixel
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    scores = network(images)[range(len(images)), categories]
+    return torch.autograd.grad(scores.sum() - weight * images.square().sum(), images)[0]
+
+
+# %% 5.1 — not yet: the penalty is the length itself; the formula has its square
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    scores = network(images)[range(len(images)), categories]
+    lengths = (images - zero).flatten(1).norm(dim=1)
+    return torch.autograd.grad((scores - weight * lengths).sum(), images)[0]
+
+
+# %% 5.1 — not yet: the penalty is a mean over the values; the formula has their sum
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    scores = network(images)[range(len(images)), categories]
+    objective = scores - weight * (images - zero).square().mean((1, 2, 3))
+    return torch.autograd.grad(objective.sum(), images)[0]
+
+
+# %% 5.1 — not yet: every picture climbs the class of the first; each has its own
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    scores = network(images)[:, categories[0]]
+    return torch.autograd.grad(scores.sum() - weight * (images - zero).square().sum(), images)[0]
+
+
+# %% 5.1 — not yet: every picture climbs all the classes; pick one score for each
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    scores = network(images)[:, categories]
+    return torch.autograd.grad(scores.sum() - weight * (images - zero).square().sum(), images)[0]
+
+
+# %% 5.1 — not yet: the gradient depends on how many pictures there are: add the objectives up, no mean
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    scores = network(images)[range(len(images)), categories]
+    objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+    return torch.autograd.grad(objective.mean(), images)[0]
+
+
+# %% 5.1 — not yet: an old gradient is added in: the picture came with a .grad of its own
+
+
+def objective_gradient(network, images, categories, weight):
+    images.requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    scores = network(images)[range(len(images)), categories]
+    (scores.sum() - weight * (images - zero).square().sum()).backward()
+    return images.grad
+
+
+# %% 5.1 — not yet: it changes what it was given; work on a copy
+
+
+def objective_gradient(network, images, categories, weight):
+    wanted = images.detach()
+    wanted -= network.mean_pixel.view(1, 3, 1, 1)
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    moved = (wanted + zero).requires_grad_()
+    scores = network(moved)[range(len(moved)), categories]
+    return torch.autograd.grad(scores.sum() - weight * (moved - zero).square().sum(), moved)[0]
+
+
+# %% 5.1 — not yet: the shape is (1, 3, 4, 5), but should be (3, 3, 4, 5) here
+
+
+def objective_gradient(network, images, categories, weight):
+    image = images[:1].detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    score = network(image)[0, categories[0]]
+    return torch.autograd.grad(score - weight * (image - zero).square().sum(), image)[0]
+
+
+# %% 5.1 — not yet: it calls helpers.saliency.saliency: write the lines yourself
+
+
+def objective_gradient(network, images, categories, weight):
+    from helpers.saliency import saliency
+
+    far = images - network.mean_pixel.view(1, 3, 1, 1)
+    return saliency(network, images, categories, colours="all") - 2 * weight * far
+
+
+# %% 5.2 — not yet: a pixel that speaks strongly against the class counts too: take the size of the sum
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (gradients * (images - zero)).sum(1, keepdim=True)
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return torch.where(sizes >= smallest, images, zero)
+
+
+# %% 5.2 — not yet: sizes are taken colour by colour; a pixel's colours are added up first
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (gradients * (images - zero)).abs().sum(1, keepdim=True)
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return torch.where(sizes >= smallest, images, zero)
+
+
+# %% 5.2 — not yet: contributions are measured from black; the picture is measured from zero
+
+
+def keep_pixels(images, gradients, zero, count):
+    sizes = (gradients * images).sum(1, keepdim=True).abs()
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return torch.where(sizes >= smallest, images, zero.view(3, 1, 1))
+
+
+# %% 5.2 — not yet: the gradient alone decides; the contribution is gradient times picture
+
+
+def keep_pixels(images, gradients, zero, count):
+    sizes = gradients.sum(1, keepdim=True).abs()
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return torch.where(sizes >= smallest, images, zero.view(3, 1, 1))
+
+
+# %% 5.2 — not yet: the gradient alone decides, colour by colour; the contribution needs the picture
+
+
+def keep_pixels(images, gradients, zero, count):
+    sizes = gradients.norm(dim=1, keepdim=True)
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return torch.where(sizes >= smallest, images, zero.view(3, 1, 1))
+
+
+# %% 5.2 — not yet: the largest pixels are kept; look at what they contribute
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (images - zero).norm(dim=1, keepdim=True)
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return torch.where(sizes >= smallest, images, zero)
+
+
+# %% 5.2 — not yet: the pixels that contribute least are kept
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (gradients * (images - zero)).sum(1, keepdim=True).abs()
+    largest = sizes.flatten(1).sort(dim=1).values[:, count - 1].view(-1, 1, 1, 1)
+    return torch.where(sizes <= largest, images, zero)
+
+
+# %% 5.2 — not yet: all pictures share one ranking; rank each by itself
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (gradients * (images - zero)).sum(1, keepdim=True).abs()
+    smallest = sizes.flatten().topk(count * len(images)).values[-1]
+    return torch.where(sizes >= smallest, images, zero)
+
+
+# %% 5.2 — not yet: single colours are removed; a pixel stays or goes as a whole
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (gradients * (images - zero)).abs()
+    smallest = sizes.flatten(2).topk(count).values[:, :, -1].view(-1, 3, 1, 1)
+    return torch.where(sizes >= smallest, images, zero)
+
+
+# %% 5.2 — not yet: removed pixels are black; give them the colour zero
+
+
+def keep_pixels(images, gradients, zero, count):
+    sizes = (gradients * (images - zero.view(3, 1, 1))).sum(1, keepdim=True).abs()
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return images * (sizes >= smallest)
+
+
+# %% 5.2 — not yet: one pixel too few is kept
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (gradients * (images - zero)).sum(1, keepdim=True).abs()
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return torch.where(sizes > smallest, images, zero)
+
+
+# %% 5.2 — not yet: one pixel too many is kept
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (gradients * (images - zero)).sum(1, keepdim=True).abs()
+    smallest = sizes.flatten(1).sort(dim=1, descending=True).values[:, count].view(-1, 1, 1, 1)
+    return torch.where(sizes >= smallest, images, zero)
+
+
+# %% 5.2 — not yet: the others are kept: the mask is turned round
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (gradients * (images - zero)).sum(1, keepdim=True).abs()
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return torch.where(sizes >= smallest, zero, images)
+
+
+# %% 5.2 — not yet: this is the distance from zero; the picture itself is asked for
+
+
+def keep_pixels(images, gradients, zero, count):
+    far = images - zero.view(3, 1, 1)
+    sizes = (gradients * far).sum(1, keepdim=True).abs()
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return far * (sizes >= smallest)
+
+
+# %% 5.2 — not yet: it changes what it was given; work on a copy
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (gradients * (images - zero)).sum(1, keepdim=True).abs()
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    for image, small in zip(images, sizes < smallest, strict=True):
+        image[:, small[0]] = zero.view(3, 1)
+    return images
+
+
+# %% 5.2 — not yet: it calls helpers.ascent.clip_small_gradients: write the lines yourself
+
+
+def keep_pixels(images, gradients, zero, count):
+    from helpers.ascent import clip_small_gradients
+
+    percent = 100 * (1 - (count - 0.5) / images[0, 0].numel())
+    return clip_small_gradients(images, gradients, percent, zero.view(3, 1, 1))
+
+
+# %% 5.3 — not yet: frequencies are divided by f, not by its square
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f**power).real
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: high frequencies grow; they should shrink
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) * f ** (2 * power)).real
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: nothing is filtered: f counts periods in the longer side, not in a pixel
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (u**2 + v**2).sqrt().clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: the mean colour is lost; f = 0 counts as 1
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    factor = (max(height, width) * (u**2 + v**2).sqrt()) ** (-2 * power)
+    factor[0, 0] = 0
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) * factor).real
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: the answer holds NaN
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = max(height, width) * (u**2 + v**2).sqrt()
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: f counts periods in the shorter side
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (min(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: f counts periods in the height and in the width; take the longer side for both
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v = height * torch.fft.fftfreq(height).to(gradients)[:, None]
+    u = width * torch.fft.fftfreq(width).to(gradients)
+    f = (u**2 + v**2).sqrt().clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: f is the length of (u, v), not their sum
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (max(height, width) * (u.abs() + v.abs())).clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: the factors stand in another order than the spectrum: where is frequency zero?
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v = torch.fft.fftshift(torch.fft.fftfreq(height)).to(gradients)[:, None]
+    u = torch.fft.fftshift(torch.fft.fftfreq(width)).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: the step is filtered, but its length is not 1
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    return torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+
+
+# %% 5.3 — not yet: the length is a sum over the values; take the root of the mean of squares
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+    return step / step.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+
+
+# %% 5.3 — not yet: the pictures share one length; each has its own
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+    return step / step.square().mean().sqrt()
+
+
+# %% 5.3 — not yet: each colour is scaled by itself; a picture has one length
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+    return step / step.square().mean((2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: the gradient was scaled before the filter; scale the step
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    gradients = gradients / gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    return torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+
+
+# %% 5.3 — not yet: the shape is (2, 3, 6, 6), but should be (2, 3, 6, 7) here
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.rfftfreq(width).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    step = torch.fft.irfft2(torch.fft.rfft2(gradients) / f ** (2 * power))
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: the numbers are complex128, but should be float64 as the input is
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power))
+    return step / step.abs().square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.3 — not yet: it calls helpers.ascent.decorrelated: write the lines yourself
+
+
+def smooth_step(gradients, power):
+    from helpers.ascent import decorrelated
+
+    step = decorrelated(gradients)
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.4 — not yet: the direction is turned: towards=True must make the class likelier
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    loss = F.cross_entropy(network(steps), torch.tensor(categories, device=images.device))
+    (gradients,) = torch.autograd.grad(loss, steps)
+    direction = gradients.sign() if towards else -gradients.sign()
+    return (images + levels / 255 * direction).clamp(0, 1)
+
+
+# %% 5.4 — not yet: towards=False still leads towards the class
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    logs = network(steps).log_softmax(1)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), steps)
+    return (images + levels / 255 * gradients.sign()).clamp(0, 1)
+
+
+# %% 5.4 — not yet: values leave [0, 1]
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    logs = network(steps).log_softmax(1)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), steps)
+    return images + levels / 255 * (gradients.sign() if towards else -gradients.sign())
+
+
+# %% 5.4 — not yet: this is the sign for the score; log p also sinks when other classes rise
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    scores = network(steps)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(scores.sum(), steps)
+    return (images + levels / 255 * (gradients.sign() if towards else -gradients.sign())).clamp(0, 1)
+
+
+# %% 5.4 — not yet: the gradient itself is added; every value moves by the same amount
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    logs = network(steps).log_softmax(1)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), steps)
+    return (images + levels / 255 * (gradients if towards else -gradients)).clamp(0, 1)
+
+
+# %% 5.4 — not yet: the gradient is scaled to the limit, but only its largest value moves so far
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    logs = network(steps).log_softmax(1)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), steps)
+    direction = gradients / gradients.abs().amax((1, 2, 3), keepdim=True)
+    return (images + levels / 255 * (direction if towards else -direction)).clamp(0, 1)
+
+
+# %% 5.4 — not yet: the gradient has length 1 in each picture; every value moves by the same amount
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    logs = network(steps).log_softmax(1)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), steps)
+    direction = F.normalize(gradients.flatten(1)).view_as(gradients)
+    return (images + levels / 255 * (direction if towards else -direction)).clamp(0, 1)
+
+
+# %% 5.4 — not yet: the gradient has size 1 on average; every value moves by the same amount
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    logs = network(steps).log_softmax(1)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), steps)
+    direction = gradients / gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+    return (images + levels / 255 * (direction if towards else -direction)).clamp(0, 1)
+
+
+# %% 5.4 — not yet: the levels are taken for values in [0, 1]; there are 255 of them
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    logs = network(steps).log_softmax(1)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), steps)
+    return (images + levels * (gradients.sign() if towards else -gradients.sign())).clamp(0, 1)
+
+
+# %% 5.4 — not yet: every picture moves to the class of the first; each has its own
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    logs = network(steps).log_softmax(1)[:, categories[0]]
+    (gradients,) = torch.autograd.grad(logs.sum(), steps)
+    return (images + levels / 255 * (gradients.sign() if towards else -gradients.sign())).clamp(0, 1)
+
+
+# %% 5.4 — not yet: every picture moves to all the classes; pick one for each
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    logs = network(steps).log_softmax(1)[:, categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), steps)
+    return (images + levels / 255 * (gradients.sign() if towards else -gradients.sign())).clamp(0, 1)
+
+
+# %% 5.4 — not yet: this is the change alone; add it to the picture
+
+
+def fast_sign(network, images, categories, levels, towards):
+    steps = images.detach().clone().requires_grad_()
+    logs = network(steps).log_softmax(1)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), steps)
+    return levels / 255 * (gradients.sign() if towards else -gradients.sign())
+
+
+# %% 5.4 — not yet: it changes what it was given; work on a copy
+
+
+def fast_sign(network, images, categories, levels, towards):
+    images.requires_grad_()
+    logs = network(images).log_softmax(1)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), images)
+    with torch.no_grad():
+        images += levels / 255 * (gradients.sign() if towards else -gradients.sign())
+    return images.clamp(0, 1)
+
+
+# %% 5.4 — not yet: it calls helpers.fooling.fast_gradient_sign: write the lines yourself
+
+
+def fast_sign(network, images, categories, levels, towards):
+    from helpers.fooling import fast_gradient_sign
+
+    moved = fast_gradient_sign(network, images, categories, levels)
+    return moved if towards else (2 * images - moved).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L∞: values leave [0, 1]
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        return photos + change.clamp(-limit, limit)
+    length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return photos + torch.where(length > limit, change * limit / length, change)
+
+
+# %% 5.5 — not yet: L∞: the picture itself is cut; it is the change that must be small
+
+
+def project(photos, changed, limit, norm):
+    if norm == "Linf":
+        return changed.clamp(-limit, limit).clamp(0, 1)
+    change = changed - photos
+    length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L∞: the whole change is scaled; each value goes to the nearest one allowed
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    sizes = change.flatten(1).abs().amax(1) if norm == "Linf" else change.flatten(1).norm(dim=1)
+    return (photos + change * (limit / sizes).clamp(max=1).view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L∞: the limit is divided by 255; it is in units of [0, 1] here
+
+
+def project(photos, changed, limit, norm):
+    change, limit = changed - photos, limit / 255
+    if norm == "Linf":
+        return (photos + change.clamp(-limit, limit)).clamp(0, 1)
+    length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L∞: nothing is moved back into the ball
+
+
+def project(photos, changed, limit, norm):
+    return changed.clamp(0, 1)
+
+
+# %% 5.5 — not yet: L∞: this is the ball of L2
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: this is the change alone; add it to the photo
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        return change.clamp(-limit, limit)
+    length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return torch.where(length > limit, change * limit / length, change)
+
+
+# %% 5.5 — not yet: L2: values leave [0, 1]
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        return (photos + change.clamp(-limit, limit)).clamp(0, 1)
+    length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return photos + torch.where(length > limit, change * limit / length, change)
+
+
+# %% 5.5 — not yet: L2: a change that is short enough stays as it is
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        return (photos + change.clamp(-limit, limit)).clamp(0, 1)
+    length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return (photos + change * limit / length.clamp(min=1e-12)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L2: the pictures share one length; each has its own
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        return (photos + change.clamp(-limit, limit)).clamp(0, 1)
+    return (photos + change * (limit / change.norm()).clamp(max=1)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L2: each pixel has its own length; take one length a picture
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        return (photos + change.clamp(-limit, limit)).clamp(0, 1)
+    return (photos + change * (limit / change.norm(dim=1, keepdim=True)).clamp(max=1)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L2: each colour has its own length; take one length a picture
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        return (photos + change.clamp(-limit, limit)).clamp(0, 1)
+    return (photos + change * (limit / change.norm(dim=(2, 3), keepdim=True)).clamp(max=1)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L2: the length is the root of a sum of squares; the root is missing
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        return (photos + change.clamp(-limit, limit)).clamp(0, 1)
+    length = change.square().sum((1, 2, 3), keepdim=True)
+    return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L2: the length is the root of a sum of squares, not of their mean
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        return (photos + change.clamp(-limit, limit)).clamp(0, 1)
+    length = change.square().mean((1, 2, 3), keepdim=True).sqrt()
+    return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L2: [0, 1] comes last; here it was first
+
+
+def project(photos, changed, limit, norm):
+    change = changed.clamp(0, 1) - photos
+    if norm == "Linf":
+        return photos + change.clamp(-limit, limit)
+    length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return photos + torch.where(length > limit, change * limit / length, change)
+
+
+# %% 5.5 — not yet: L2: the change is cut value by value, which is the ball of L∞
+
+
+def project(photos, changed, limit, norm):
+    return (photos + (changed - photos).clamp(-limit, limit)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L2: nothing is moved back into the ball
+
+
+def project(photos, changed, limit, norm):
+    if norm == "Linf":
+        return (photos + (changed - photos).clamp(-limit, limit)).clamp(0, 1)
+    return changed.clamp(0, 1)
+
+
+# %% 5.5 — not yet: L2: the picture is scaled; it is the change that must be short
+
+
+def project(photos, changed, limit, norm):
+    if norm == "Linf":
+        return (photos + (changed - photos).clamp(-limit, limit)).clamp(0, 1)
+    length = changed.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return torch.where(length > limit, changed * limit / length, changed).clamp(0, 1)
+
+
+# %% 5.5 — not yet: L2: a photo that has not changed at all gives NaN
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        return (photos + change.clamp(-limit, limit)).clamp(0, 1)
+    length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return (photos + change / length * length.clamp(max=limit)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: it changes what it was given; work on a copy
+
+
+def project(photos, changed, limit, norm):
+    changed -= photos
+    if norm == "Linf":
+        return (photos + changed.clamp(-limit, limit)).clamp(0, 1)
+    length = changed.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return (photos + torch.where(length > limit, changed * limit / length, changed)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: it calls helpers.fooling.box: write the lines yourself
+
+
+def project(photos, changed, limit, norm):
+    from helpers.fooling import box
+
+    if norm == "Linf":
+        return changed.clamp(*box(photos, limit))
+    change = changed - photos
+    length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)

@@ -1,0 +1,56 @@
+import torch
+
+# %% 5.1
+
+
+def objective_gradient(network, images, categories, weight):
+    images = images.detach().clone().requires_grad_()
+    zero = network.mean_pixel.view(1, 3, 1, 1)
+    scores = network(images)[range(len(images)), categories]
+    objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+    return torch.autograd.grad(objective.sum(), images)[0]
+
+
+# %% 5.2
+
+
+def keep_pixels(images, gradients, zero, count):
+    zero = zero.view(3, 1, 1)
+    sizes = (gradients * (images - zero)).sum(1, keepdim=True).abs()
+    smallest = sizes.flatten(1).topk(count).values[:, -1].view(-1, 1, 1, 1)
+    return torch.where(sizes >= smallest, images, zero)
+
+
+# %% 5.3
+
+
+def smooth_step(gradients, power):
+    height, width = gradients.shape[-2:]
+    v, u = torch.fft.fftfreq(height).to(gradients)[:, None], torch.fft.fftfreq(width).to(gradients)
+    f = (max(height, width) * (u**2 + v**2).sqrt()).clamp(min=1)
+    step = torch.fft.ifft2(torch.fft.fft2(gradients) / f ** (2 * power)).real
+    return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+# %% 5.4
+
+
+def fast_sign(network, images, categories, levels, towards):
+    images = images.detach().clone().requires_grad_()
+    logs = network(images).log_softmax(1)[range(len(images)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), images)
+    direction = gradients.sign() if towards else -gradients.sign()
+    return (images.detach() + levels / 255 * direction).clamp(0, 1)
+
+
+# %% 5.5
+
+
+def project(photos, changed, limit, norm):
+    change = changed - photos
+    if norm == "Linf":
+        change = change.clamp(-limit, limit)
+    else:
+        length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        change = torch.where(length > limit, change * limit / length, change)
+    return (photos + change).clamp(0, 1)
