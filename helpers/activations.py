@@ -58,6 +58,9 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
     def keep(path, tensor):
         last = len(captured) + 1 == len(set(paths))
         captured[path] = tensor if last else tensor.clone()
+        if captured[path].requires_grad:
+            # torch's batch norm on the CPU misreads some strides of a single image's gradient (seen in 2.14)
+            captured[path].register_hook(Tensor.contiguous)
         if last:
             raise _Reached
 

@@ -189,3 +189,19 @@ def test_receptive_fields_equal_the_gradient_mask(monkeypatch, name, layers):
             top, left, bottom, right = field.box(row, column)
             inside = max(top, 0), max(left, 0), min(bottom, size[0]), min(right, size[1])
             assert seen_by(network, layer, row, column, size) == inside, (layer, row, column)
+
+
+def test_a_gradient_of_odd_strides_is_read_rightly(device):
+    """Batch norm on the CPU misreads a gradient whose strides are (1, 1, W·C, C)."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(5).requires_grad_(False).eval()
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    model = nn.Sequential(norm, nn.Identity()).to(device)
+    x = torch.rand(1, 5, 4, 6, device=device, requires_grad=True)
+    odd = torch.rand(5 * 4 * 6, device=device).as_strided((1, 5, 4, 6), (1, 1, 30, 5))
+    for layers in (["0"], ["0", "1"]):
+        held = capture(model, x, layers)["0"]
+        (found,) = torch.autograd.grad(held, x, odd)
+        expected = odd / (norm.running_var + norm.eps).sqrt().view(1, -1, 1, 1)
+        assert torch.allclose(found, expected, atol=1e-6)

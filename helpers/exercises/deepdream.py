@@ -10,7 +10,7 @@ from helpers.exercises.toys import toy
 
 @exercise("6.1", "dream_direction")
 def dream_direction(student, draw):
-    for height, width, layer, activation in ((5, 8, "relu2", "tanh"), (7, 4, "conv1", "none"), (6, 9, "relu1", "relu")):
+    for height, width, layer, activation in ((5, 8, "relu2", "tanh"), (7, 4, "conv1", "none"), (6, 9, "relu1", "tanh")):
         network = _network(draw, activation)
         images = draw.uniform(3, 3, height, width) * draw.tensor([1.0, 0.2, 2.0]).view(3, 1, 1, 1)
         g = _gradient(network, images, layer)

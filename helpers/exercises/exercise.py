@@ -11,23 +11,11 @@ import torch
 from torch import Tensor
 
 from helpers.exercises.calls import NotAttempted, NotYet
+from helpers.exercises.verdict import BLANK, PASSED, WRONG, Verdict
 
 LESSONS = ("filters", "tsne", "occlusion", "saliency", "ascent", "deepdream", "inversion", "texture", "style")
-PASSED, BLANK, WRONG = "passed", "not attempted", "not yet"
 
 _known: dict[str, "Exercise"] = {}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How an answer was found: `outcome` is PASSED, BLANK or WRONG; `message` says what to look at."""
-
-    number: str
-    outcome: str
-    message: str = ""
-
-    def __str__(self):
-        return f"Exercise {self.number} — {self.outcome}{f': {self.message}' if self.message else ''}"
 
 
 class Draw:

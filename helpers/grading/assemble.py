@@ -38,18 +38,23 @@ def paste(released: NotebookNode, answers: dict[str, str]) -> NotebookNode:
 
 
 def only_exercises(notebook: NotebookNode) -> NotebookNode:
-    """A copy that keeps just what the checks need: the imports, the exercises and their checks."""
+    """A copy that keeps just what the checks need: the exercises, their checks, and the imports that these name."""
     notebook = deepcopy(notebook)
-    kept = []
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and "exercise" in cell.metadata:
-            kept.append(cell)
-        elif cell.cell_type == "code" and "plots.setup(" in cell.source:
-            imports = [node for node in ast.parse(cell.source).body if isinstance(node, (ast.Import, ast.ImportFrom))]
-            cell.source = "\n".join(map(ast.unparse, imports))
-            kept.append(cell)
-    notebook.cells = kept
+    kept = [cell for cell in notebook.cells if cell.cell_type == "code" and "exercise" in cell.metadata]
+    words = {word for cell in kept for word in re.findall(r"\w+", cell.source)}
+    start = next(cell for cell in notebook.cells if cell.cell_type == "code" and "plots.setup(" in cell.source)
+    start.source = "\n".join(_imports(start.source, words))
+    notebook.cells = [start, *kept]
     return notebook
+
+
+def _imports(source, words):
+    """The import statements of a cell, as far as they bind one of `words`."""
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            node.names = [name for name in node.names if (name.asname or name.name.partition(".")[0]) in words]
+            if node.names:
+                yield ast.unparse(node)
 
 
 def from_script(path: Path) -> tuple[str, list[tuple[str, str | None, str]]]:

@@ -8,7 +8,7 @@ import time
 
 import nbformat
 
-from helpers.exercises.exercise import BLANK, PASSED
+from helpers.exercises.verdict import BLANK, PASSED
 from helpers.grading.assemble import exercise_cells, only_exercises, paste
 from helpers.grading.judge import judge
 from helpers.grading.sandbox import Limits, started

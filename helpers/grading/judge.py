@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from helpers.exercises.calls import NotAttempted, NotYet
-from helpers.exercises.exercise import BLANK, WRONG, Verdict, exercises
+from helpers.exercises.exercise import exercises
+from helpers.exercises.verdict import BLANK, WRONG, Verdict
 from helpers.grading.sandbox import FOR_ANSWERS, Limits, started
 from helpers.grading.wire import receive, send
 

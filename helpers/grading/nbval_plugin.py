@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_output
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
-from helpers.exercises.exercise import BLANK, PASSED, Verdict
+from helpers.exercises.verdict import BLANK, PASSED, Verdict
 
 SLICE = 1.0  # seconds between two looks at whether the kernel is alive
 results = pytest.StashKey[dict]()

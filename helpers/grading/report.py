@@ -6,7 +6,7 @@ import io
 import json
 from pathlib import Path
 
-from helpers.exercises.exercise import BLANK, PASSED
+from helpers.exercises.verdict import BLANK, PASSED
 from helpers.grading.grade import disagrees, points
 from helpers.images import write_atomically
 

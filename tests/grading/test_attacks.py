@@ -282,8 +282,7 @@ def test_the_honest_get_everything_and_the_blank_nothing(graded, solutions):
 def test_an_attack_earns_nothing(graded, student):
     result = graded["grades"][student]
     assert {verdict["outcome"] for verdict in result["verdicts"].values()} <= {"not yet", "not attempted"}, result
-    if student in IN_A_CELL and student != "reads other submissions":
-        assert result["verdicts"][graded["first"]]["message"] or student == "reads the answers", result
+    assert all(verdict["message"] for verdict in result["verdicts"].values() if verdict["outcome"] == "not yet")
 
 
 def test_a_file_that_cannot_be_used_says_why(graded):
