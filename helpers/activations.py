@@ -60,7 +60,7 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
         captured[path] = tensor if last else tensor.clone()
         if captured[path].requires_grad:
             # torch's batch norm on the CPU misreads some strides of a single image's gradient (seen in 2.14)
-            captured[path].register_hook(Tensor.contiguous)
+            captured[path].register_hook(lambda gradient: None if gradient is None else gradient.contiguous())
         if last:
             raise _Reached
 

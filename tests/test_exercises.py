@@ -161,6 +161,14 @@ def test_what_a_call_may_not_do():
 
     with pytest.raises(NotYet, match=re.escape("it calls helpers.ascent.total_variation: write the lines yourself")):
         answer(borrows, (torch.rand(1, 3, 4, 4),))
+
+    def peeps(values):
+        from helpers.exercises.saliency import _joined
+
+        return _joined(values)
+
+    with pytest.raises(NotYet, match=re.escape("it calls helpers.exercises.saliency._joined: write the lines")):
+        answer(peeps, (torch.rand(1, 3, 4, 4),))
     network = toy(head=torch.rand(2, 12))
     assert answer(lambda n, x: n.activation(x, "logits"), (network, torch.rand(1, 3, 2, 2))).shape == (1, 2)
 
