@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab check grade test lessons panels notebooks bench vgg clean
+.PHONY: lab check grade test lessons panels attacks notebooks bench vgg clean
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $(ROOT) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_OPTIONS)
@@ -22,11 +22,11 @@ check: $(VENV)/installed
 grade: $(VENV)/installed
 	$(BIN)/python -m helpers.grading $(SUBMISSIONS) $(GRADE_OPTIONS)
 
-# everything but the whole lessons, with the branches of helpers that no test reaches; panels in a browser if one is here
+# everything but what has a target of its own, with the branches of helpers that no test reaches; panels in a browser if one is here
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -m "not notebook and not limits" --cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)
+	$(BIN)/python -m pytest -m "not notebook and not limits and not attacks" --cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)
 
 # every lesson from top to bottom with the network cut off, blank and solved, its time and memory printed
 lessons: $(VENV)/installed
@@ -35,6 +35,10 @@ lessons: $(VENV)/installed
 # every panel of every lesson: each knob at its limits, then in a browser; minutes a lesson
 panels: $(VENV)/installed
 	$(BIN)/python -m pytest -m limits -s $(TEST_OPTIONS)
+
+# grading against a class of cheats and mishaps: none may earn, harm or stop anything
+attacks: $(VENV)/installed
+	$(BIN)/python -m pytest -m attacks $(TEST_OPTIONS)
 
 # solve every lesson, run it, store its outputs, and blank its exercises again
 notebooks: $(VENV)/installed

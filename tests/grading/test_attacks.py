@@ -19,6 +19,7 @@ from helpers.grading import sandbox
 from helpers.grading.assemble import check_cells, exercise_cells, paste
 from helpers.grading.submissions import released
 
+pytestmark = pytest.mark.attacks
 ROOT = Path(__file__).parents[2]
 PASS = "Exercise 3.1 — passed"
 ALWAYS = """
