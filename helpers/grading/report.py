@@ -14,7 +14,8 @@ Grades = dict[str, dict[int, dict]]  # student → lesson → what `grade` retur
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3em .8em;border-bottom:1px solid #8884;
-vertical-align:top}th{width:2.5em}td[class]{width:7em;white-space:nowrap}.passed{color:#17803d}.wrong{color:#b3261e}.blank{color:#777}:root{color-scheme:light dark}"""
+vertical-align:top}th{width:2.5em}td[class]{width:7em;white-space:nowrap}
+.passed{color:#17803d}.wrong{color:#b3261e}.blank{color:#777}:root{color-scheme:light dark}"""
 
 
 def write(grades: Grades, folder: Path) -> None:

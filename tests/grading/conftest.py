@@ -1,16 +1,14 @@
 """Submissions to grade: the third lesson with this or that in its exercise cells."""
 
 import subprocess
-import sys
 
 import nbformat
 import pytest
+from classroom import LESSON, command
 
 from helpers import notebooks
 from helpers.grading.assemble import paste
 from helpers.grading.submissions import released
-
-LESSON = 3
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +33,6 @@ def hand_in(tmp_path, lesson):
         return folder
 
     return write
-
-
-def command(*arguments):
-    """The teacher's command, as typed."""
-    return [sys.executable, "-m", "helpers.grading", *map(str, arguments)]
 
 
 @pytest.fixture(scope="session")

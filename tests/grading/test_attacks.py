@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import LESSON
+from classroom import LESSON
 from nbformat.v4 import new_code_cell
 
 from helpers.grading import sandbox

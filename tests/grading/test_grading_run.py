@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import LESSON, command
+from classroom import LESSON, command
 
 from helpers.grading import report
 from helpers.grading.__main__ import main
