@@ -6,7 +6,6 @@ python -m tests.benchmarks occlusion     # bench_occlusion.py only
 
 import importlib
 import json
-import os
 import platform
 import sys
 from pathlib import Path
@@ -18,7 +17,6 @@ OUT = HERE.parent.parent / "build" / "bench.json"
 
 
 def main() -> None:
-    os.environ["TQDM_DISABLE"] = "1"  # progress bars would take part in the times
     names = sys.argv[1:] or sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
     machine = {
         "torch": torch.__version__,
