@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.dask and (warning := sandbox.unprotected()):
         print(f"Warning: {warning}.", file=sys.stderr)
     try:
-        submissions.find(options.submissions)
+        submissions.students(options.submissions)  # a wrong folder is told before anything is started
         with cluster(options.dask) if options.dask else threads(options.jobs) as where:
             grades = grade_all(options.submissions, options.out, (options.cell, options.notebook), *where)
     except ValueError as error:

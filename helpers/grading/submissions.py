@@ -40,29 +40,33 @@ def released(lesson: int) -> Path:
     return path
 
 
-def find(folder: Path) -> list[Submission]:
-    """What was handed in, by student and lesson: `03_occlusion.ipynb`, or else the last by name that holds this name.
+def students(folder: Path) -> list[str]:
+    """Every student, those who handed in nothing too.
 
     Raises:
         ValueError: there is no such folder, or no student's folder in it.
     """
     if not folder.is_dir():
         raise ValueError(f"SUBMISSIONS must be a folder that holds a folder for each student, not {folder}")
-    students = sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
-    if not students:
+    own = [p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")]
+    if not own:
         raise ValueError(f"SUBMISSIONS must hold a folder for each student; {folder} holds none")
+    return sorted(p.name for p in own)
+
+
+def find(folder: Path) -> list[Submission]:
+    """What was handed in, by student and lesson: `03_occlusion.ipynb`, or else the last by name that holds this name.
+
+    Raises:
+        ValueError: as `students`.
+    """
     found = []
-    for student in students:
-        notebooks = sorted(p for p in student.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    for student in students(folder):
+        notebooks = sorted(p for p in (folder / student).rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
         for lesson in range(1, len(LESSONS) + 1):
             name = released(lesson).name
             own = [p for p in notebooks if released(lesson).stem in p.name]
             if own:
                 path = next((p for p in own if p.name == name), own[-1])
-                found.append(Submission(student.name, lesson, path))
+                found.append(Submission(student, lesson, path))
     return found
-
-
-def students(folder: Path) -> list[str]:
-    """Every student, those who handed in nothing too."""
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
