@@ -78,6 +78,10 @@ def command(program: Sequence[str], limits: Limits, helpers: Sequence[str] | Non
     # root changes into a user of its own, which a user namespace would not know
     spaces = ["--unshare-all"] if os.geteuid() else [f"--unshare-{kind}" for kind in ("ipc", "pid", "net", "uts")]
     wrap = [_bubblewrap(), "--die-with-parent", "--new-session", *spaces, "--clearenv", "--hostname", "sandbox"]
+    wrap += ["--proc", "/proc", "--dev", "/dev"]
+    # before what is bound, which may itself lie under /tmp
+    for path in ("/tmp", "/dev/shm"):
+        wrap += ["--perms", "1777", "--size", str(4 * limits.file), "--tmpfs", path]
     above = {str(parent) for path in (*seen, HELPERS) for parent in Path(path).parents} - {"/"}
     for path in sorted(above):
         wrap += ["--perms", "0755", "--dir", path]  # made by themselves they would be closed to another user
@@ -92,9 +96,6 @@ def command(program: Sequence[str], limits: Limits, helpers: Sequence[str] | Non
         for name in helpers:
             wrap += ["--ro-bind", str(HELPERS / name), str(HELPERS / name)]
         wrap += ["--remount-ro", str(HELPERS)]
-    wrap += ["--proc", "/proc", "--dev", "/dev"]
-    for path in ("/tmp", "/dev/shm"):
-        wrap += ["--perms", "1777", "--size", str(4 * limits.file), "--tmpfs", path]
     wrap += ["--remount-ro", "/"]
     for name, value in _environment("/tmp").items():
         wrap += ["--setenv", name, value]
