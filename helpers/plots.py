@@ -109,12 +109,12 @@ def overlay(image: Tensor, values: Tensor, strength: float = 0.6, cmap: str = "i
     return (1 - strength) * image.detach().cpu() + strength * coloured
 
 
-def curves(lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, log: bool = False) -> Figure:
-    """Named lines over the step number, such as the losses of a `Recording`."""
+def curves(lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, log: bool = False, first: int = 1) -> Figure:
+    """Named lines over the step number, such as the losses of a `Recording`, whose first step is number `first`."""
     figure = Figure(figsize=(6 if len(lines) > 1 else 5, 2.6), layout="constrained")
     axis = figure.subplots()
     for name, values in lines.items():
-        axis.plot(np.arange(1, len(values) + 1), values, label=name)
+        axis.plot(np.arange(first, first + len(values)), values, label=name)
     if log:
         axis.set_yscale("log")
     axis.set(xlabel=xlabel, ylabel=ylabel)

@@ -57,6 +57,8 @@ def test_curves_draw_every_line():
     assert [list(line.get_ydata()) for line in axis.lines] == [[3, 2, 1], [1, 1, 1]]
     assert list(axis.lines[0].get_xdata()) == [1, 2, 3] and axis.get_yscale() == "log"
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
+    (axis,) = plots.curves({"a": [3, 2]}, "taken away", "probability", first=0).axes
+    assert list(axis.lines[0].get_xdata()) == [0, 1]
 
 
 def test_setup_seeds_and_says_where(capsys):
