@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+from playwright.sync_api import TimeoutError
 
 from helpers.notebooks import KERNEL
 
@@ -118,13 +120,12 @@ class Page:
 
     def until(self, condition: str, argument=None, seconds: float = 180.0):
         """Ask again and again until `condition` (a JavaScript function) returns something true; return that."""
-        end = time.perf_counter() + seconds
-        while True:
-            answer = self.page.evaluate(condition, argument)
-            if answer:
-                return answer
-            assert time.perf_counter() < end, f"waited {seconds:.0f} s in vain for {condition} ({argument})"
-            time.sleep(0.03)
+        start = time.perf_counter()
+        while not (answer := self.page.evaluate(condition, argument)):
+            waited = time.perf_counter() - start
+            assert waited < seconds, f"waited {seconds:.0f} s in vain for {condition} ({argument})"
+            time.sleep(max(0.02, waited / 100))  # often enough for a time good to a hundredth
+        return answer
 
     def start_all_cells(self) -> None:
         self.page.evaluate(
@@ -243,12 +244,11 @@ class PanelView:
         return self.box.evaluate("(panel, at) => (panel.querySelector(at)?.textContent || '').trim()", selector)
 
     def until(self, condition, seconds: float = 180.0):
-        end = time.perf_counter() + seconds
+        start = time.perf_counter()
         while not (answer := condition()):
-            assert time.perf_counter() < end, (
-                f"{self}: waited {seconds:.0f} s in vain, {self.status()!r} {self.error()!r}"
-            )
-            time.sleep(0.02)
+            waited = time.perf_counter() - start
+            assert waited < seconds, f"{self}: waited {seconds:.0f} s in vain, {self.status()!r} {self.error()!r}"
+            time.sleep(max(0.02, waited / 100))
         return answer
 
     def button(self, name: str):
@@ -256,6 +256,16 @@ class PanelView:
 
     def is_running(self) -> bool:
         return self.button("stop").is_enabled()
+
+    def stop(self) -> float | None:
+        """Press Stop: the seconds from the click, as the page sees it, to the end; None if the run ended by itself."""
+        stop = self.button("stop")
+        stop.evaluate("button => button.addEventListener('click', () => { window.clicked = performance.now(); })")
+        with suppress(TimeoutError):
+            stop.click(timeout=2000)
+        self.until(lambda: not self.is_running())
+        seconds = self.page.page.evaluate("() => performance.now() - window.clicked") / 1000
+        return seconds if "Stopped" in self.status() else None
 
     def knobs(self) -> list[str]:
         return self.box.evaluate(

@@ -7,7 +7,8 @@ import nbformat
 import pytest
 from lab import SCREENSHOTS, Page
 
-from helpers.notebooks import LESSONS
+from helpers.exercises.exercise import exercises
+from helpers.notebooks import LESSONS, unsolved
 
 pytestmark = pytest.mark.limits
 PATHS = sorted(LESSONS.glob("[0-9]*.ipynb"))
@@ -55,6 +56,13 @@ def test_no_cell_is_red(lesson):
     assert red == []
     assert all(cell["execution_count"] for cell in cells if cell["source"].strip())
     assert lesson.panels(), "a lesson has at least one panel"
+
+
+def test_every_check_waits_for_its_exercise(lesson):
+    """As it ships: what follows an exercise runs all the same."""
+    notebook = nbformat.from_dict({"cells": lesson.cells(), "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    numbers = exercises(int(lesson.name[:2]))
+    assert unsolved(notebook) == {number: f"Exercise {number} — not attempted\n" for number in numbers}
 
 
 def test_panels_draw_their_first_picture_by_themselves(lesson):
@@ -106,13 +114,10 @@ def test_run_shows_pictures_and_stop_stops_at_once_while_other_cells_run(lesson)
         cell = lesson.run_cell("print('meanwhile')")
         assert lesson.text_of(cell).strip() == "meanwhile"
         lesson.note(f"{panel.title}: another cell", time.perf_counter() - start)
-        if not panel.is_running():  # too quick to be stopped by hand
+        seconds = panel.stop()
+        if seconds is None:  # too quick to be stopped by hand
             assert "steps in" in panel.status(), panel
             continue
-        start = time.perf_counter()
-        panel.button("stop").click()
-        panel.until(lambda panel=panel: "Stopped" in panel.status() and not panel.is_running())
-        seconds = time.perf_counter() - start
         lesson.note(f"{panel.title}: stop", seconds)
         assert seconds < 1, panel
         last = panel.picture()
