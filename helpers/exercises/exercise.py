@@ -99,7 +99,12 @@ def exercises(lesson: int | None = None) -> dict[str, Exercise]:
     for name in LESSONS if lesson is None else [LESSONS[lesson - 1]]:
         importlib.import_module(f"helpers.exercises.{name}")
     chosen = {n: e for n, e in _known.items() if lesson is None or n.startswith(f"{lesson}.")}
-    return dict(sorted(chosen.items(), key=lambda item: tuple(map(int, item[0].split(".")))))
+    return {number: chosen[number] for number in sorted(chosen, key=by_number)}
+
+
+def by_number(number: str) -> tuple[int, ...]:
+    """The key that sorts "3.10" behind "3.2"."""
+    return tuple(map(int, number.split(".")))
 
 
 def find_exercise(number: str) -> Exercise:

@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+from helpers.exercises.exercise import by_number
 from helpers.exercises.verdict import BLANK, PASSED
 from helpers.grading.grade import disagrees, points
 from helpers.images import write_atomically
@@ -34,7 +35,7 @@ def _write(path, text):
 def numbers(grades: Grades) -> list[str]:
     """The exercises that were graded, in order."""
     found = {number for lessons in grades.values() for result in lessons.values() for number in result["verdicts"]}
-    return sorted(found, key=lambda number: tuple(map(int, number.split("."))))
+    return sorted(found, key=by_number)
 
 
 def table(grades: Grades) -> str:
