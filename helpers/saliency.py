@@ -20,7 +20,6 @@ from typing import Annotated, Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -551,6 +550,8 @@ def _shuffle(module, random):
 
 def rank_correlation(a: Tensor, b: Tensor) -> float:
     """Spearman's rank correlation of two maps of one shape, from −1 to 1; 0 where one of them is constant."""
+    from scipy.stats import spearmanr  # here, because it takes a second that the reader of a lesson would wait
+
     if a.shape != b.shape:
         raise ValueError(f"the maps must have one shape, not {tuple(a.shape)} and {tuple(b.shape)}")
     a, b = a.detach().cpu().flatten(), b.detach().cpu().flatten()
