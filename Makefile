@@ -28,11 +28,11 @@ test: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -m "not notebook and not limits and not attacks" --cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)
 
-# every lesson from top to bottom with the network cut off, blank and solved, its time and memory printed
+# every lesson, solved, from top to bottom with the network cut off, its time and memory printed
 lessons: $(VENV)/installed
 	$(BIN)/python -m pytest -m notebook -s $(TEST_OPTIONS)
 
-# every panel of every lesson: each knob at its limits, then in a browser; minutes a lesson
+# every lesson as a reader meets it: each knob of its panels at its limits, then all of it, blank, in a browser
 panels: $(VENV)/installed
 	$(BIN)/python -m pytest -m limits -s $(TEST_OPTIONS)
 

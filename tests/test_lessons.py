@@ -1,10 +1,10 @@
 """The lessons as they ship, and as they run from top to bottom with the network cut off."""
 
-import json
 import re
 import shutil
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
@@ -83,26 +83,11 @@ def test_the_exercises_of_a_lesson_are_those_that_are_checked(path):
         assert "<summary>Why it matters</summary>" in meaning.source
 
 
-RUN = """
-import json, resource, sys, time
-from pathlib import Path
-from helpers import notebooks
-
-from nbclient import NotebookClient
-first, start = [], time.monotonic()
-
-class Watched(NotebookClient):
-    def process_message(self, message, cell, index):
-        if message["msg_type"] in ("display_data", "execute_result") and not first:
-            if any(kind.startswith("image/") for kind in message["content"]["data"]):
-                first.append(time.monotonic() - start)
-        return super().process_message(message, cell, index)
-
-notebooks.NotebookClient = Watched
-unsolved = notebooks.unsolved(notebooks.run(Path(sys.argv[1])))
-seconds = time.monotonic() - start
-memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-print(json.dumps({"seconds": seconds, "first": first[0], "gigabytes": memory, "unsolved": unsolved}))
+NBVAL = """
+import resource, sys, pytest
+verdict = pytest.main(["--nbval-lax", "-q", "--color=no", "-p", "no:cacheprovider", sys.argv[1]])
+print(f"peak of the kernel: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20:.1f} GB")
+sys.exit(verdict)
 """
 
 
@@ -116,30 +101,21 @@ def without_network():
 
 @pytest.mark.notebook
 @EACH
-def test_a_lesson_runs_offline_from_top_to_bottom(path):
-    """As it ships: every exercise blank."""
-    run = subprocess.run([*without_network(), sys.executable, "-c", RUN, path], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-3000:]
-    measured = json.loads(run.stdout.splitlines()[-1])
-    print(
-        f"\n{path.stem}: {measured['seconds']:.0f} s, first picture after {measured['first']:.0f} s, "
-        f"{measured['gigabytes']:.1f} GB{'' if without_network() else ' (bubblewrap is not here: network left on)'}"
-    )
-    assert measured["gigabytes"] < 3
-    numbers = exercises(int(path.stem[:2]))
-    assert measured["unsolved"] == {number: f"Exercise {number} — not attempted\n" for number in numbers}
-
-
-@pytest.mark.notebook
-@EACH
-def test_a_solved_lesson_passes_nbval_cell_by_cell(path, tmp_path):
+def test_a_solved_lesson_passes_nbval_offline_cell_by_cell(path, tmp_path):
+    """Blank, as it ships, it is run by the browser tests."""
     shutil.copy(LESSONS / "conftest.py", tmp_path)
     solved = paste(nbformat.read(path, as_version=4), solutions(path))
     nbformat.write(solved, tmp_path / path.name)
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "--color=no", "-p", "no:cacheprovider"]
-    run = subprocess.run([*without_network(), *command, tmp_path / path.name], capture_output=True, text=True)
+    command = [*without_network(), sys.executable, "-c", NBVAL, tmp_path / path.name]
+    start = time.monotonic()
+    run = subprocess.run(command, capture_output=True, text=True)
+    seconds = time.monotonic() - start
     count = len(exercises(int(path.stem[:2])))
     assert run.returncode == 0, run.stdout[-3000:]
     assert f"{count} of {count} exercises solved" in run.stdout
     code = sum(cell.cell_type == "code" for cell in solved.cells)
     assert re.search(rf"^{code} passed in", run.stdout, re.MULTILINE)
+    (memory,) = re.findall(r"^peak of the kernel: (.+) GB$", run.stdout, re.MULTILINE)
+    online = "" if without_network() else " (bubblewrap is not here: network left on)"
+    print(f"\n{path.stem}: {seconds:.0f} s, {memory} GB{online}")
+    assert float(memory) < 3
