@@ -7,9 +7,9 @@ Sources:
     Simonyan, Vedaldi, Zisserman 2014, "Deep Inside Convolutional Networks", section 3 (saliency)
     Springenberg et al. 2015, "Striving for Simplicity", section 3.4 (guided backprop)
     Zeiler, Fergus 2014, "Visualizing and Understanding Convolutional Networks", section 2.1 (deconvnet)
-    Smilkov et al. 2017, "SmoothGrad", section 3
+    Smilkov et al. 2017, "SmoothGrad", on smoothing noisy gradients
     Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks", sections 3 and 5
-    Adebayo et al. 2018, "Sanity Checks for Saliency Maps", section 4
+    Adebayo et al. 2018, "Sanity Checks for Saliency Maps", the model parameter randomisation test
 """
 
 import copy
@@ -286,7 +286,7 @@ def smoothgrad(
     seed: Seed = 0,
     batch: int = 8,
 ) -> Tensor:
-    """The mean gradient over noisy copies of the picture (Smilkov et al. 2017, equation in section 3.1).
+    """The mean gradient over noisy copies of the picture (Smilkov et al. 2017).
 
     The noise is normal with σ = level × (max − min of the picture), as in the paper; the same noise serves every
     image of a batch, so that each gets what it would get alone. The signed gradients are averaged, and only
@@ -485,7 +485,7 @@ def sanity_check(
 ) -> Iterator[Step]:
     """Destroy what the network has learned, stage by stage from the top, and watch whether a map notices.
 
-    Adebayo et al. 2018, section 4 (cascading randomisation) and 4.1 (independent). A copy is randomised; the
+    Adebayo et al. 2018, cascading and independent randomisation. A copy is randomised; the
     network itself is left alone. Step 1 is the trained network; step 1 + i has `stages(network)[i - 1]`
     randomised too. Departure: the paper draws new weights as before training; here the numbers of each tensor
     are shuffled, which leaves every layer its own range.

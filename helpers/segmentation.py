@@ -58,7 +58,8 @@ def segment(
 ) -> Segmentation:
     """The object that a class score hangs on, cut out without ever having been shown an outline.
 
-    Departure from Simonyan et al. 2014: they take the plain gradient (`heat="gradient"`, `blur=0`).
+    Departure from Simonyan et al. 2014: they take the plain gradient (`heat="gradient"`, `blur=0`), and cut the
+    graph once, with colours that stay as the map gave them.
 
     Args:
         image: one picture (1, 3, H, W) in [0, 1].
