@@ -17,6 +17,7 @@ from helpers.notebooks import LESSONS
 
 PATHS = sorted(LESSONS.glob("[0-9]*.ipynb"))
 SIDE = 96  # pixels: small pictures keep this quick
+PATIENCE = 400  # seconds; the slowest setting takes 70 on two idle cores
 READABLE = re.compile(r"(?!\w+(Error|Exception)\b)[^\n]{8,}")  # one line that does not begin with an exception's name
 
 
@@ -105,14 +106,14 @@ def work(panel):
     """Run a panel: a stepwise one for two steps, then Stop."""
     panel.run()
     if not panel.iterative:
-        assert panel.wait(120), panel
+        assert panel.wait(PATIENCE), panel
         return
-    end = time.monotonic() + 120
+    end = time.monotonic() + PATIENCE
     while panel.working and panel.running and (panel._run.step is None or panel._run.step.index < 2):
         assert time.monotonic() < end, panel
         time.sleep(0.01)
     panel.stop()
-    assert panel.wait(120), panel
+    assert panel.wait(PATIENCE), panel
 
 
 @pytest.fixture
@@ -155,7 +156,7 @@ def test_every_panel_of_a_lesson_at_its_limits(path, offline, capsys):
                     wrong.append(f"{panel.title}: picture {value}: {panel.error}")
             panel._quiet = True
             panel.reset()
-            assert panel.wait(120)
+            assert panel.wait(PATIENCE)
         work(panel)
         assert panel.error == "", f"{panel} after Reset: {panel.error}"
         panel.close()
