@@ -276,8 +276,8 @@ class Panel(ipywidgets.VBox):
         self._image.add_class("panel-picture")
         self._text = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
         self._curve = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
-        self._scrubber = ipywidgets.IntSlider(
-            description="recorded", readout=False, min=0, max=1, layout={"width": "auto", "display": "none"}
+        self._scrubber = ipywidgets.IntSlider(  # its End key keeps to the first max, and stops at a later, smaller one
+            description="recorded", readout=False, min=0, max=FRAMES_KEPT, layout={"width": "auto", "display": "none"}
         )
         self._scrubber.add_class("panel-scrubber")
         self._scrubber.observe(self._scrub, "value")
