@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import TimeoutError
 
 from helpers.notebooks import KERNEL
 
@@ -259,6 +258,8 @@ class PanelView:
 
     def stop(self) -> float | None:
         """Press Stop: the seconds from the click, as the page sees it, to the end; None if the run ended by itself."""
+        from playwright.sync_api import TimeoutError  # here: without the package these tests are skipped
+
         stop = self.button("stop")
         stop.evaluate("button => button.addEventListener('click', () => { window.clicked = performance.now(); })")
         with suppress(TimeoutError):

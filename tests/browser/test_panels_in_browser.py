@@ -155,11 +155,13 @@ def test_run_shows_progress_a_curve_and_a_scrubber(fade):
     fade.until(lambda: "s left" in fade.status() and fade.box.locator(".panel-curve polyline").count() == 2)
     assert not fade.button("run").is_enabled()
     fade.screenshot("panel-fade-running")
-    fade.stop()
+    assert fade.stop() is not None and "Stopped at step" in fade.status()
     last = fade.picture()
     fade.box.locator(".panel-scrubber .noUi-handle").press("Home")
     fade.until(lambda: fade.picture() != last)
     fade.screenshot("panel-fade-stopped")
+    fade.box.locator(".panel-scrubber .noUi-handle").press("End")
+    fade.until(lambda: fade.picture() == last)
     fade.button("save-gif").click()
     fade.until(lambda: "Saved fade-1.gif" in fade.status())
 
@@ -187,7 +189,7 @@ def test_other_cells_run_while_a_panel_works_and_a_panel_works_while_a_cell_runs
     first = fade.picture()
     fade.until(lambda: fade.picture() != first, seconds=2.5)
     assert page.text_of(busy).strip() == "slept"
-    fade.stop()
+    assert fade.stop() is not None
 
 
 def test_a_knob_turned_during_a_run_is_announced(fade):
