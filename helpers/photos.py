@@ -194,11 +194,15 @@ def digits(size: int = 32) -> Labelled:
     return Labelled(pairs, [str(name) for name in data.target_names], data.target.tolist(), size)
 
 
+class DataUnavailable(RuntimeError):
+    """A data set is not on this machine and could not be downloaded."""
+
+
 def cifar10(size: int = 32) -> Labelled:
     """The 10 000 test pictures of CIFAR-10 (32×32 pixels, 170 MB, downloaded once into data/cache).
 
     Raises:
-        RuntimeError: not here and not to be downloaded.
+        DataUnavailable: not here and not to be downloaded.
     """
     from torchvision.datasets import CIFAR10
 
@@ -210,7 +214,7 @@ def imagenette(size: int = 224) -> Labelled:
     """The 3 925 validation pictures of Imagenette (ten ImageNet classes, 99 MB, downloaded once into data/cache).
 
     Raises:
-        RuntimeError: not here and not to be downloaded.
+        DataUnavailable: not here and not to be downloaded.
     """
     from torchvision.datasets import Imagenette
 
@@ -231,7 +235,7 @@ def _here_or_downloaded(make, url):
         with impatient(url):
             return make(True)
     except OSError as error:
-        raise RuntimeError(f"the data set is not in {CACHE} and its download failed ({error})") from error
+        raise DataUnavailable(f"the data set is not in {CACHE} and its download failed ({error})") from error
 
 
 def batches(collection, size: int = 16) -> Iterator[Tensor]:

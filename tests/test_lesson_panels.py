@@ -104,26 +104,27 @@ def extremes(knob):
 
 def work(panel):
     """Run a panel: a stepwise one for two steps, then Stop."""
+    former = panel._run
     panel.run()
-    if not panel.iterative:
-        assert panel.wait(PATIENCE), panel
-        return
-    end = time.monotonic() + PATIENCE
-    while panel.working and panel.running and (panel._run.step is None or panel._run.step.index < 2):
-        assert time.monotonic() < end, panel
-        time.sleep(0.01)
-    panel.stop()
+    if panel.iterative:
+        end = time.monotonic() + PATIENCE
+        while panel.running and (panel._run is former or panel._run.step is None or panel._run.step.index < 2):
+            assert time.monotonic() < end, panel
+            time.sleep(0.01)
+        panel.stop()
     assert panel.wait(PATIENCE), panel
+    assert panel._run is not former and (panel.error or not panel.iterative or panel._run.step), f"{panel} did nothing"
 
 
 @pytest.fixture
 def offline(monkeypatch):
-    """A network that is not here is refused at once, as it is without internet after a while."""
+    """What is not here is refused at once, as it is without internet after a while."""
 
-    def refuse(source):
-        raise networks.WeightsUnavailable(f"{source.name} is not here and its download failed")
+    def refuse(url):
+        raise ConnectionError(f"no answer from {url}")
 
-    monkeypatch.setattr(networks, "_download", refuse)
+    monkeypatch.setattr("helpers.networks.impatient", refuse)
+    monkeypatch.setattr("helpers.photos.impatient", refuse)
 
 
 @pytest.mark.limits

@@ -98,7 +98,7 @@ def test_batches_refuse_nothing():
 def test_a_data_set_that_cannot_be_had_says_so(make, tmp_path, monkeypatch):
     monkeypatch.setattr(photos, "CACHE", tmp_path)
     monkeypatch.setattr("helpers.photos.impatient", refuse)
-    with pytest.raises(RuntimeError, match=f"not in {tmp_path} and its download failed") as caught:
+    with pytest.raises(photos.DataUnavailable, match=f"not in {tmp_path} and its download failed") as caught:
         make()
     assert "\n" not in str(caught.value)
 
@@ -127,5 +127,5 @@ def test_cifar10_downloads_what_the_server_sends(tmp_path, monkeypatch):
         (tmp_path / "batch").write_bytes(pickle.dumps({"data": [], "labels": []}))
         tar.add(tmp_path / "batch", "cifar-10-batches-py/test_batch")
     monkeypatch.setattr(photos, "CACHE", archive.parent)
-    with pytest.raises(RuntimeError, match="download failed"):
+    with pytest.raises(photos.DataUnavailable, match="download failed"):
         photos.cifar10()
