@@ -380,8 +380,8 @@ class Panel(ipywidgets.VBox):
             if not self.running:
                 return
             with self._lock:
-                if self._pending == self._iterate:
-                    self._pending = None
+                if self._pending == self._iterate:  # not begun: the picture shown is of the run before
+                    self._pending, self._run = None, _Run()
             run = self._run
             run.stopped.set()
             self._end(f"Stopped at step {run.film.frames[-1].index}." if run.film.frames else "Stopped.")

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
@@ -176,6 +177,16 @@ def test_zoom_keeps_the_centre_and_flat_images():
         torch.testing.assert_close(seen, seen.flip(2, 3), atol=1e-4, rtol=0)
     flat = torch.full((1, 3, 16, 16), 0.7)
     torch.testing.assert_close(jittered(flat, 0, 0.3, generators(0)), flat)
+
+
+@pytest.mark.parametrize("zoom", [0.1, 0.5, 0.9])
+def test_zoom_is_that_of_grid_sample(zoom):
+    images = torch.rand(3, 3, 33, 20)
+    factors = [1 + zoom * (2 * torch.rand((), generator=random).item() - 1) for random in generators(1, 2, 3)]
+    towards = torch.eye(2, 3)[None] / torch.tensor(factors).view(-1, 1, 1)
+    places = F.affine_grid(towards, images.shape, align_corners=False)
+    expected = F.grid_sample(images, places, padding_mode="reflection", align_corners=False)
+    torch.testing.assert_close(jittered(images, 0, zoom, generators(1, 2, 3)), expected, rtol=0, atol=1e-4)
 
 
 # ── Ascent ───────────────────────────────────────────────────────────────────────────────────────────────────

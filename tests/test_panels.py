@@ -480,6 +480,22 @@ def test_run_may_follow_stop_while_a_step_still_works():
     assert "3 steps in" in status(made) and gate.closed == 2 and made._film.frames[-1].index == 3
 
 
+def test_a_run_stopped_before_it_began_claims_no_step():
+    gate = Gate()
+    made = panel(gate.method(), steps=3)
+    made.run()
+    gate.through.release(1)
+    await_(lambda: gate.begun == 2)
+    made.stop()
+    assert "Stopped at step 1." in status(made)
+    made.run()
+    made.stop()
+    assert "Stopped." in status(made) and not made.running
+    gate.through.release(20)
+    settled(made)
+    assert "Stopped." in status(made) and gate.begun == 2
+
+
 def test_run_pressed_twice_is_one_run():
     gate = Gate()
     made = panel(gate.method(), steps=3)

@@ -6,7 +6,14 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.figure import Figure
 
-from helpers import plots
+from helpers import networks, photos, plots
+from helpers.ascent import class_ascent
+from helpers.deepdream import deepdream
+from helpers.inversion import invert
+from helpers.occlusion import occlusion
+from helpers.steps import finish
+from helpers.style import style_transfer
+from helpers.texture import texture
 
 
 def drawn_images(figure):
@@ -59,6 +66,44 @@ def test_curves_draw_every_line():
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
     (axis,) = plots.curves({"a": [3, 2]}, "taken away", "probability", first=0).axes
     assert list(axis.lines[0].get_xdata()) == [0, 1]
+
+
+@pytest.fixture(autouse=True)
+def settings():
+    """What `setup` sets for the whole process is as it was after a test."""
+    tf32 = torch.backends.cudnn.allow_tf32
+    yield
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.use_deterministic_algorithms(False)
+
+
+CAT = photos.photo("chelsea", 64)
+RUNS = {
+    "ascent": lambda network: class_ascent(network, "goldfish", size=96, steps=8),
+    "dream": lambda network: deepdream(network, CAT, steps=4, octaves=2),
+    "inversion": lambda network: invert(network, CAT, steps=8),
+    "texture": lambda network: texture(network, CAT, size=64, steps=8),
+    "style": lambda network: style_transfer(network, CAT, photos.photo("ihc", 64), steps=8),
+}
+
+
+@pytest.mark.parametrize("technique", RUNS)
+def test_after_setup_a_seed_gives_the_same_picture_every_time(technique, device, recwarn):
+    plots.setup()
+    network = networks.load(device=device)
+    first, second = (finish(RUNS[technique](network)).image for _ in range(2))
+    assert torch.equal(first, second)
+    assert not [str(warning.message) for warning in recwarn if "determinis" in str(warning.message)]
+
+
+def test_after_setup_occlusion_in_part_is_that_in_full(device):
+    plots.setup()
+    network, photo = networks.load(device=device), photos.photo("coffee", 224)
+    part, full = (
+        finish(occlusion(network, photo, "espresso", stride=32, incremental=incremental)).scores
+        for incremental in (True, False)
+    )
+    torch.testing.assert_close(part, full, rtol=0, atol=1e-5)
 
 
 def test_setup_seeds_and_says_where(capsys):
