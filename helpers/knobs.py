@@ -25,6 +25,7 @@ from helpers import photos
 from helpers.networks import SOURCES, Network
 
 NONE = "none"  # how a menu shows None
+USUAL = "the usual one"  # how a menu of layers does: the function has its own choice for each network
 MARKERS = ("image", "layer", "channel", "category", "seed")
 
 
@@ -144,22 +145,22 @@ class Layers(Knob):
     def __init__(self, name, default, nullable, names=None):
         self.names, self.nullable = names, nullable
         options = list(names or ([default] if default else []))
-        options = [NONE] * nullable + options
+        options = [USUAL] * nullable + options
         if default is None and not nullable:
             default = options[0] if options else None
         super().__init__(
-            name, ipywidgets.Dropdown(options=options, value=NONE if nullable and not default else default)
+            name, ipywidgets.Dropdown(options=options, value=USUAL if nullable and not default else default)
         )
 
     @property
     def value(self):
-        return None if self.widget.value == NONE else self.widget.value
+        return None if self.widget.value == USUAL else self.widget.value
 
     def follow(self, network: Network) -> str | None:
         """Show the layers of `network`; return the one that is chosen now."""
         before, chosen = list(self.widget.options), self.widget.value
         layers = [name for name in self.names or network.layers if name in network.layers] or list(network.layers)
-        options = [NONE] * self.nullable + layers
+        options = [USUAL] * self.nullable + layers
         if chosen not in options and chosen is not None and _has_layer(network, chosen):
             options.append(chosen)  # a module path
         if chosen not in options:
