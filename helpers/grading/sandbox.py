@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import count
@@ -50,7 +50,8 @@ def unprotected() -> str:
         return ""
     return (
         "bubblewrap is not here: answers run within limits of time, memory and file size, but can read and delete "
-        "your files and use the network. Grade only what you trust, or install bubblewrap"
+        "your files, use the network and, if you are root, start processes without end. Grade only what you trust, "
+        "or install bubblewrap"
     )
 
 
@@ -144,5 +145,6 @@ def kill_all() -> None:
 
 
 def _kill(process):
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)  # bubblewrap's end is the end of all that it holds
+    """The program and what it has left running: its group, for bubblewrap's end is the end of all that it holds."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

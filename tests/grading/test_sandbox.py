@@ -1,6 +1,8 @@
 """What a sandboxed program can do and what it cannot, tried from inside; and what passes between it and the judge."""
 
 import io
+import os
+import select
 import struct
 import sys
 from pathlib import Path
@@ -15,6 +17,10 @@ from helpers.grading import sandbox, wire
 from helpers.grading.judge import Gone, Worker, judge
 from helpers.grading.sandbox import FOR_ANSWERS, Limits, started
 
+# where no limit of processes holds, a program that only tries it is a danger
+needs_a_limit_of_processes = pytest.mark.skipif(
+    bool(sandbox.unprotected()) and os.geteuid() == 0, reason="root without bubblewrap may start any number"
+)
 needs_bubblewrap = pytest.mark.skipif(bool(sandbox.unprotected()), reason="bubblewrap is not here")
 
 
@@ -48,13 +54,17 @@ def test_neither_files_nor_network_nor_other_processes_are_seen(tmp_path):
     assert inside("import helpers.saliency; print('seen')", helpers=None) == "seen", "a notebook needs the course"
 
 
-def test_memory_files_and_processes_end_somewhere():
-    small = Limits(memory=300_000_000, file=1_000_000, processes=30)
+def test_memory_and_files_end_somewhere():
+    small = Limits(memory=300_000_000, file=1_000_000)
     assert inside("b = bytearray(10**9)\nprint('all')", small) == ""
     assert inside("b = bytearray(10**8)\nprint('all')", small) == "all"
     assert inside("open('/tmp/x', 'wb').write(bytes(2_000_000))\nprint('all')", small) == ""
-    bomb = "import os, time\nfor i in range(100):\n    if not os.fork(): time.sleep(9)\nprint('all')"
-    assert inside(bomb, small) == ""
+
+
+@needs_a_limit_of_processes
+def test_processes_end_somewhere():
+    bomb = "import os, time\nfor i in range(100):\n    if not os.fork(): time.sleep(9), os._exit(0)\nprint('all')"
+    assert inside(bomb, Limits(processes=30)) == ""
 
 
 @needs_bubblewrap
@@ -71,6 +81,18 @@ def test_everything_is_dead_afterwards():
     with started([sys.executable, "-c", "import time; time.sleep(60)"], Limits()) as process:
         sandbox.kill_all()
         assert process.wait(10) != 0
+
+
+@pytest.mark.parametrize("bubblewrap", [pytest.param(True, marks=needs_bubblewrap), False])
+def test_what_a_program_left_running_is_dead_too(bubblewrap, monkeypatch):
+    if not bubblewrap:
+        monkeypatch.setattr(sandbox, "_bubblewrap", lambda: None)
+    source = "import os, time\nif os.fork(): print('over', flush=True), os._exit(0)\ntime.sleep(60)"
+    with started([sys.executable, "-c", source], Limits()) as process:
+        assert process.stdout.read(5) == b"over\n" and process.wait(10) == 0
+        copy = os.dup(process.stdout.fileno())
+    with os.fdopen(copy, "rb") as rest:  # at its end as soon as nobody is left to write
+        assert select.select([rest], [], [], 10)[0] and rest.read() == b""
 
 
 def test_without_bubblewrap_the_limits_hold_and_a_line_says_what_does_not(monkeypatch):
