@@ -49,9 +49,9 @@ def unprotected() -> str:
     if _bubblewrap():
         return ""
     return (
-        "bubblewrap is not here: answers run within limits of time, memory and file size, but can read and delete "
-        "your files, use the network and, if you are root, start processes without end. Grade only what you trust, "
-        "or install bubblewrap"
+        "bubblewrap is not here: answers run within limits of time, memory and file size, but can call the course's "
+        "own functions, read and delete your files, use the network and, if you are root, start processes without "
+        "end. Grade only what you trust, or install bubblewrap"
     )
 
 

@@ -189,7 +189,7 @@ def test_a_worker_defines_calls_and_tells(worker):
         ("def double(x): return missing", "it raises NameError: name 'missing' is not defined"),
         ("def double(x): x += 1; return x", "it changes what it was given; work on a copy"),
         ("double = 3", "double must be a function, not int"),
-        ("from helpers.saliency import saliency", "its cell raises ModuleNotFoundError"),
+        ("import unheard_of", "its cell raises ModuleNotFoundError"),
         ("double = (", "its cell raises SyntaxError"),
         ("import sys; sys.exit()", "its cell raises SystemExit"),
     ):
@@ -197,6 +197,12 @@ def test_a_worker_defines_calls_and_tells(worker):
             worker.ask(("define", source), 30)
             worker.ask(("call", "double", (torch.ones(2),)), 30)
         assert problem is NotAttempted or str(told.value) == problem
+
+
+@needs_bubblewrap
+def test_a_worker_cannot_answer_with_what_the_course_has(worker):
+    with pytest.raises(NotYet, match="its cell raises ModuleNotFoundError"):
+        worker.ask(("define", "from helpers.saliency import saliency"), 30)
 
 
 SCRIBBLES = """
