@@ -238,6 +238,23 @@ def test_layers_channels_and_classes_follow_the_network(untrained, monkeypatch):
     assert made.error == "" and layer.value == "blocks.2" and channel.value == 3
 
 
+def test_a_layer_that_may_be_left_to_the_function():
+    seen = []
+
+    def asked(network: Network, image: Image, layer: Layer | None = None) -> Tensor:
+        seen.append(layer)
+        return image
+
+    made = computed(panel(asked, size=16))
+    menu = made.knobs["layer"].widget
+    assert menu.options[0] == menu.value == "the usual one" and len(menu.options) > 5 and "layer=None" in made.call
+    menu.value = "blocks.2"
+    settled(made)
+    made.reset()
+    settled(made)
+    assert seen == [None, "blocks.2", None]
+
+
 def test_a_channel_beyond_the_new_layer_is_brought_back():
     made = computed(panel(everything, layer="head", channel=1279, size=64))
     assert made.error == "" and made.knobs["channel"].value == 1279
