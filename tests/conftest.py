@@ -42,3 +42,14 @@ def untrained():
         return built[name]
 
     return build
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """What is not here is refused at once, as it is without internet after a while."""
+
+    def refuse(url):
+        raise ConnectionError(f"no answer from {url}")
+
+    monkeypatch.setattr("helpers.networks.impatient", refuse)
+    monkeypatch.setattr("helpers.photos.impatient", refuse)

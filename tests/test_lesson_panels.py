@@ -116,17 +116,6 @@ def work(panel):
     assert panel._run is not former and (panel.error or not panel.iterative or panel._run.step), f"{panel} did nothing"
 
 
-@pytest.fixture
-def offline(monkeypatch):
-    """What is not here is refused at once, as it is without internet after a while."""
-
-    def refuse(url):
-        raise ConnectionError(f"no answer from {url}")
-
-    monkeypatch.setattr("helpers.networks.impatient", refuse)
-    monkeypatch.setattr("helpers.photos.impatient", refuse)
-
-
 @pytest.mark.limits
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_every_panel_of_a_lesson_at_its_limits(path, offline, capsys):

@@ -116,6 +116,11 @@ class Gate:
 
         return gated
 
+    def let_through(self, steps):
+        """The first `steps`; returns when the next has begun."""
+        self.through.release(steps)
+        await_(lambda: self.begun == steps + 1)
+
 
 # ── Knobs ──
 
@@ -469,8 +474,7 @@ def test_stop_is_at_once_and_keeps_the_last_picture():
     gate = Gate()
     made = panel(gate.method())
     made.run()
-    gate.through.release(3)
-    await_(lambda: gate.begun == 4)
+    gate.let_through(3)
     start = time.perf_counter()
     made.stop()
     assert time.perf_counter() - start < 1 and not made.running
@@ -501,8 +505,7 @@ def test_a_run_stopped_before_it_began_claims_no_step():
     gate = Gate()
     made = panel(gate.method(), steps=3)
     made.run()
-    gate.through.release(1)
-    await_(lambda: gate.begun == 2)
+    gate.let_through(1)
     made.stop()
     assert "Stopped at step 1." in status(made)
     made.run()
@@ -529,8 +532,7 @@ def test_a_knob_turned_during_a_run_waits_for_the_next():
     gate = Gate()
     made = panel(gate.method(), steps=4)
     made.run()
-    gate.through.release(2)
-    await_(lambda: gate.begun == 3)
+    gate.let_through(2)
     made.knobs["steps"].widget.value = 7
     assert "to use the new settings" in status(made)
     made.knobs["steps"].widget.value = 4

@@ -95,16 +95,11 @@ def test_batches_refuse_nothing():
 
 
 @pytest.mark.parametrize("make", [photos.cifar10, photos.imagenette])
-def test_a_data_set_that_cannot_be_had_says_so(make, tmp_path, monkeypatch):
+def test_a_data_set_that_cannot_be_had_says_so(make, tmp_path, monkeypatch, offline):
     monkeypatch.setattr(photos, "CACHE", tmp_path)
-    monkeypatch.setattr("helpers.photos.impatient", refuse)
     with pytest.raises(photos.DataUnavailable, match=f"not in {tmp_path} and its download failed") as caught:
         make()
     assert "\n" not in str(caught.value)
-
-
-def refuse(url):
-    raise ConnectionError(f"no answer from {url}")
 
 
 def test_imagenette_is_read_from_the_cache(tmp_path, monkeypatch):

@@ -146,5 +146,5 @@ def kill_all() -> None:
 
 def _kill(process):
     """The program and what it has left running: its group, for bubblewrap's end is the end of all that it holds."""
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # macOS forbids what is dead already
         os.killpg(process.pid, signal.SIGKILL)
