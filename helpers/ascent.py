@@ -6,26 +6,30 @@ Olah, Mordvintsev & Schubert 2017, "Feature Visualization" (jitter, scaling, a d
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
-from helpers.images import Image, check, resize
-from helpers.networks import Category, Channel, Layer, Network
-from helpers.steps import Seed, Step, within_memory
+from helpers.core.arguments import (
+    above,
+    at_least,
+    at_once,
+    channels,
+    classes,
+    from_to_below,
+    one_of,
+    with_knobs_of,
+)
+from helpers.core.images import Image, check, interpolation_weights, resize
+from helpers.core.networks import Category, Channel, Layer, Network
+from helpers.core.priors import blur_slightly, decorrelated, total_variation
+from helpers.core.steps import Seed, Step, within_memory
 
-Start = Literal["zeros", "grey", "noise"]
+Start = Literal["mean", "grey", "noise"]
 Space = Literal["fourier", "pixels"]
 Where = Literal["channel", "centre"]
 Percent = Annotated[float, (0, 95, 5)]
-
-# Covariance of red, green and blue over the ten photos `photos.SCENES`, scaled to trace 3; a test measures it again.
-COLOURS = ((1.2457, 0.7933, 0.6178), (0.7933, 0.8523, 0.8199), (0.6178, 0.8199, 0.9020))
-POWER = 0.7  # of the covariance, see `decorrelated`
 
 PLAIN = {"space": "pixels", "momentum": 0.0, "decay": 0.0, "jitter": 0, "zoom": 0.0}  # nothing but the gradient
 PRESETS = {
@@ -42,43 +46,6 @@ PRESETS = {
 
 
 # ── Regularisers ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def total_variation(images: Tensor, beta: float = 2.0) -> Tensor:
-    """TV^β = Σ ((x[i, j+1] − x[i, j])² + (x[i+1, j] − x[i, j])²)^(β/2) over pixels and colours, by image.
-
-    Mahendran & Vedaldi 2015, "Understanding Deep Image Representations by Inverting Them", section 2.1. A difference
-    that would leave the image counts as 0. Where an image is flat and β < 2 the root has no derivative; the
-    gradient there is 0, which is one of its subgradients.
-
-    Args:
-        images: (N, 3, H, W).
-        beta: at least 1. Below 2 it allows sharp edges, above 2 it spreads them out.
-
-    Returns:
-        (N,), differentiable.
-
-    Raises:
-        ValueError: `beta` below 1, or `images` that are none.
-    """
-    check(images)
-    if not beta >= 1:
-        raise ValueError(f"beta must be at least 1, not {beta}")
-    across = F.pad(images[..., :, 1:] - images[..., :, :-1], (0, 1))
-    down = F.pad(images[..., 1:, :] - images[..., :-1, :], (0, 0, 0, 1))
-    squared = across**2 + down**2
-    flat = squared == 0
-    # the power is taken of 1 where the image is flat: otherwise its infinite slope times 0 would be NaN
-    power = torch.where(flat, 1, squared) ** (beta / 2)
-    return torch.where(flat, 0, power).sum(dim=(1, 2, 3))
-
-
-def blur_slightly(images: Tensor, radius: float) -> Tensor:
-    """Gaussian blur of standard deviation `radius` pixels; the image is mirrored at its border. 0 changes nothing."""
-    if radius == 0:
-        return images
-    reach = min(max(1, round(3 * radius)), min(images.shape[-2:]) - 1)
-    return gaussian_blur(images, 2 * reach + 1, radius)
 
 
 def clip_small_pixels(images: Tensor, percent: float, zero: Tensor | float = 0.0) -> Tensor:
@@ -111,28 +78,6 @@ def _clip(images, sizes, percent, zero):
     return torch.where(sizes < threshold, torch.as_tensor(zero, dtype=images.dtype, device=images.device), images)
 
 
-def decorrelated(gradients: Tensor) -> Tensor:
-    """The step to take in a space in which natural images are white noise: Σ^POWER · g.
-
-    Images x = M·z made from independent numbers z have the covariance Σ = M·Mᵀ, and a step along the gradient by z
-    moves x along M·Mᵀ·g. Natural images have amplitudes that fall as 1/f over the spatial frequencies (Field 1987,
-    "Relations between the statistics of natural images", figure 7) and colours that go together (`COLOURS`), so Σ
-    multiplies frequencies by 1/f² and mixes colours.
-
-    Departure from Olah et al.: they keep z and let Adam move it; here the metric acts on the pixels, so that every
-    regulariser that works on pixels goes with it. Steepest ascent by z would be Σ. Adam moves every z alike, which
-    comes to Σ^½. Between the two, POWER was chosen by looking: Σ paints clouds, Σ^½ grain.
-    """
-    height, width = gradients.shape[-2:]
-    down = torch.fft.fftfreq(height, device=gradients.device, dtype=gradients.dtype)
-    across = torch.fft.rfftfreq(width, device=gradients.device, dtype=gradients.dtype)
-    squared = down[:, None] ** 2 + across**2
-    squared[0, 0] = 1 / max(height, width) ** 2  # the mean colour: as if the image were one period
-    smooth = torch.fft.irfft2(torch.fft.rfft2(gradients) / squared**POWER, s=(height, width))
-    variances, colours = torch.linalg.eigh(gradients.new_tensor(COLOURS))
-    return torch.einsum("ij,njhw->nihw", colours * variances**POWER @ colours.T, smooth)
-
-
 def jittered(images: Tensor, pixels: int, zoom: float, randoms: Sequence[torch.Generator]) -> Tensor:
     """Each image moved round its edges by up to `pixels` and scaled by 1 ± `zoom` about its centre, mirrored beyond."""
     if pixels:
@@ -140,29 +85,30 @@ def jittered(images: Tensor, pixels: int, zoom: float, randoms: Sequence[torch.G
         images = torch.stack([image.roll(shift, (1, 2)) for image, shift in zip(images, shifts, strict=True)])
     if zoom:
         factors = torch.stack([1 + zoom * (2 * torch.rand((), generator=random) - 1) for random in randoms])
-        down, across = (_tents(side, factors).to(images)[:, None] for side in images.shape[-2:])
-        images = down @ images @ across.mT  # as F.grid_sample, whose gradient on CUDA is not the same twice
+        down, across = (_scaling(side, factors).to(images)[:, None] for side in images.shape[-2:])
+        images = down @ images @ across.mT
     return images
 
 
-def _tents(side, factors):
-    """What each place of a line scaled about its centre takes from the places of the line, (N, side, side): linear
-    interpolation, mirrored beyond the ends."""
+def _scaling(side, factors):
+    """What each place of a line scaled about its centre takes from the places of the line, (N, side, side), mirrored
+    beyond the ends."""
     middles = torch.arange(side) + 0.5
     places = (middles - side / 2) / factors[:, None] + side / 2
-    inside = side - (places.remainder(2 * side) - side).abs()
-    nearest = inside.clamp(0.5, side - 0.5)
-    return (1 - (nearest[..., None] - middles).abs()).clamp_min(0)
+    return interpolation_weights(side - (places.remainder(2 * side) - side).abs(), middles)
 
 
 # ── Ascent ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def class_ascent(
+@at_once
+@within_memory("lower size ({size}) or the number of pictures at once ({count})")
+def ascend(
     network: Network,
-    category: Category = "goldfish",
+    objective: Callable[[Tensor], Tensor],
+    count: int,
     image: Image | None = None,
-    start: Start = "zeros",
+    start: Start = "mean",
     space: Space = "fourier",
     size: Annotated[int, (96, 320, 32)] = 224,
     steps: Annotated[int, (10, 400, 10)] = 128,
@@ -179,139 +125,13 @@ def class_ascent(
     octaves: Annotated[int, (1, 4)] = 1,
     seed: Seed = 0,
 ) -> Iterator[Step]:
-    """The picture that the network takes most for a class: x* = argmax S_c(x) − λ‖x‖², with all that helps.
-
-    Args:
-        category: by name or index; a list of several makes a batch, one picture a class.
-        image, start, …, seed: see `ascend`.
-
-    Raises:
-        ValueError: no such class, no classifier, or as `ascend`.
-    """
-    wanted = [category] if isinstance(category, (int, str)) else list(category)
-    if "logits" not in network.layers:
-        raise ValueError(f"network {network.name} has no classes; take unit_ascent and one of its layers")
-    channels = [network.category(each) for each in wanted]
-    if not channels:
-        raise ValueError("category must name at least one class")
-    objective = partial(_unit_score, network, "logits", channels, "channel")
-    return ascend(
-        network, objective, len(channels), image, start, space, size, steps, rate, momentum, decay, blur, blur_every,
-        small_pixels, small_gradients, variation, jitter, zoom, octaves, seed,
-    )  # fmt: skip
-
-
-def unit_ascent(
-    network: Network,
-    layer: Layer = "blocks.4",
-    channel: Channel = 0,
-    where: Where = "channel",
-    image: Image | None = None,
-    start: Start = "zeros",
-    space: Space = "fourier",
-    size: Annotated[int, (96, 320, 32)] = 160,
-    steps: Annotated[int, (10, 400, 10)] = 80,
-    rate: Annotated[float, (0.002, 0.1, "log")] = 0.02,
-    momentum: Annotated[float, (0.0, 0.95, 0.05)] = 0.8,
-    decay: Annotated[float, (0.0, 0.3, 0.005)] = 0.005,
-    blur: Annotated[float, (0.0, 2.0, 0.1)] = 0.0,
-    variation: Annotated[float, (0.0, 50.0, 1.0)] = 0.0,
-    jitter: Annotated[int, (0, 32, 2)] = 12,
-    zoom: Annotated[float, (0.0, 0.3, 0.01)] = 0.15,
-    seed: Seed = 0,
-) -> Iterator[Step]:
-    """The picture that one neuron, or one channel, of any layer responds to most.
-
-    Args:
-        channel: of the layer; a list of several makes a batch, one picture a channel.
-        where: the mean over the whole "channel", or only the neuron at its "centre". A layer without places has one
-            neuron a channel.
-        image, start, …, seed: see `ascend`.
-
-    Raises:
-        ValueError: no such layer or channel, or as `ascend`.
-    """
-    _one_of("where", where, Where)
-    channels = [channel] if isinstance(channel, int) else list(channel)
-    count = network.shape(layer)[0]
-    if not channels or not all(0 <= each < count for each in channels):
-        raise ValueError(f"channel must be from 0 to {count - 1} for layer {layer!r}, not {channel}")
-    objective = partial(_unit_score, network, layer, channels, where)
-    return ascend(
-        network, objective, len(channels), image, start, space, size, steps, rate, momentum, decay, blur,
-        variation=variation, jitter=jitter, zoom=zoom, seed=seed,
-    )  # fmt: skip
-
-
-def direction_ascent(network: Network, layer: str, directions: Tensor, **knobs) -> Iterator[Step]:
-    """The picture whose representation goes furthest along a direction: the mean over places of a·d/‖d‖.
-
-    Args:
-        layer: such as "penultimate" (in AlexNet and VGG also "fc6").
-        directions: (N, C), one picture each: a unit vector is a neuron, a photo's activation is what the network
-            kept of the photo, a difference of two is what tells them apart.
-        **knobs: see `ascend`.
-
-    Raises:
-        ValueError: the directions have another length than the layer, or are 0.
-    """
-    count = network.shape(layer)[0]
-    if directions.ndim != 2 or directions.shape[1] != count:
-        raise ValueError(f"directions must have shape (N, {count}) for layer {layer!r}, not {tuple(directions.shape)}")
-    lengths = directions.norm(dim=1, keepdim=True)
-    if not (lengths > 0).all():
-        raise ValueError("directions must not be 0")
-    units = (directions / lengths).detach().to(network.device)
-
-    def objective(images):
-        activation = network.activation(images, layer)
-        return (activation.flatten(2).mean(2) if activation.ndim > 2 else activation).mul(units).sum(1)
-
-    return ascend(network, objective, len(directions), **knobs)
-
-
-def preset_ascent(
-    network: Network,
-    category: Category = "goldfish",
-    preset: Literal["clear", "plain", "yosinski A", "yosinski B", "yosinski C", "yosinski D"] = "clear",
-    size: Annotated[int, (96, 320, 32)] = 224,
-    steps: Annotated[int, (10, 400, 10)] = 128,
-    seed: Seed = 0,
-) -> Iterator[Step]:
-    """`class_ascent` with the knobs of one of the `PRESETS`."""
-    if preset not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
-    return class_ascent(network, category, size=size, steps=steps, seed=seed, **PRESETS[preset])
-
-
-def ascend(
-    network: Network,
-    objective: Callable[[Tensor], Tensor],
-    count: int,
-    image: Tensor | None = None,
-    start: Start = "zeros",
-    space: Space = "fourier",
-    size: int = 224,
-    steps: int = 128,
-    rate: float = 0.02,
-    momentum: float = 0.8,
-    decay: float = 0.005,
-    blur: float = 0.0,
-    blur_every: int = 4,
-    small_pixels: float = 0.0,
-    small_gradients: float = 0.0,
-    variation: float = 0.0,
-    jitter: int = 12,
-    zoom: float = 0.15,
-    octaves: int = 1,
-    seed: int = 0,
-) -> Iterator[Step]:
     """Climb any objective over `count` pictures at once; what happens to one does not depend on the others.
 
     Args:
         objective: images (count, 3, H, W) → what each is to make large, (count,).
+        count: how many pictures.
         image: where to begin, (1 or count, 3, H, W); in place of `start` and `size`.
-        start: "zeros" is the colour that the network sees as 0, "grey" is 0.5, "noise" is smooth in Fourier space
+        start: "mean" is the colour that the network sees as 0, "grey" is 0.5, "noise" is smooth in Fourier space
             and white in pixels, of deviation 0.1.
         space: steepest ascent in "pixels", or in a space in which natural images are white: see `decorrelated`.
         size: side in pixels.
@@ -319,9 +139,11 @@ def ascend(
         rate: root mean square change of an image in its first step; it falls linearly to a tenth of that at the last.
             Simonyan et al. and Yosinski et al. multiply the gradient itself; steps of known length need no tuning.
         momentum: how much of the last direction is kept.
-        decay: the share of x that −λ‖x‖² takes away in every step; x is measured from the network's zero.
+        decay: the share of x that −λ‖x‖² takes away in every step; x is measured from the network's mean pixel.
         blur: radius in pixels, every `blur_every` steps.
-        small_pixels, small_gradients: percentiles, see `clip_small_pixels` and `clip_small_gradients`.
+        blur_every: steps from one blur to the next.
+        small_pixels: percentile, see `clip_small_pixels`.
+        small_gradients: percentile, see `clip_small_gradients`.
         variation: weight of the total variation a pixel (β = 1), subtracted from the objective.
         jitter: every step sees the picture moved by up to so many pixels.
         zoom: every step sees the picture scaled by 1 ± this much.
@@ -336,55 +158,47 @@ def ascend(
         ValueError: a number outside its range, or `image` not one or `count` pictures.
         MemoryError: not enough memory on the GPU.
     """
-    _one_of("start", start, Start)
-    _one_of("space", space, Space)
-    if not rate > 0:
-        raise ValueError(f"rate must be over 0, not {rate}")
-    _at_least(32, size=size)
-    _at_least(1, steps=steps, blur_every=blur_every, octaves=octaves)
-    _at_least(0, blur=blur, variation=variation, jitter=jitter)
-    _from_0_to_below(1, momentum=momentum, decay=decay, zoom=zoom)
-    _from_0_to_below(100, small_pixels=small_pixels, small_gradients=small_gradients)
+    one_of("start", start, Start)
+    one_of("space", space, Space)
+    above(0, rate=rate)
+    at_least(32, size=size)
+    at_least(1, steps=steps, blur_every=blur_every, octaves=octaves)
+    at_least(0, blur=blur, variation=variation, jitter=jitter)
+    from_to_below(0, 1, momentum=momentum, decay=decay, zoom=zoom)
+    from_to_below(0, 100, small_pixels=small_pixels, small_gradients=small_gradients)
     if image is not None and len(check(image, "image")) not in (1, count):
         raise ValueError(f"image must be one picture, or one for each of {count} targets, not {len(image)}")
+    yield
+
     randoms = [torch.Generator().manual_seed(seed + i) for i in range(count)]
     zero = network.mean_pixel.view(3, 1, 1)
     along = decorrelated if space == "fourier" else lambda gradients: gradients
     if image is None:
         image = _begin(start, size, along, zero, randoms)
     image = image.detach().to(network.device).expand(count, -1, -1, -1)
-
-    def regularise(images, gradients, step):
-        images = zero + (1 - decay) * (images - zero)
-        if blur and step % blur_every == 0:
-            images = blur_slightly(images, blur)
-        images = clip_small_pixels(images, small_pixels, zero)
-        # the original leaves pixels unbounded; pictures are in [0, 1]
-        return clip_small_gradients(images, gradients, small_gradients, zero).clamp(0, 1)
-
-    def move(gradients):
-        return along(_or_random(gradients, randoms))
-
-    see = partial(jittered, pixels=jitter, zoom=zoom, randoms=randoms)
-    run = _ascend(image, objective, see, move, regularise, steps, rate, momentum, variation, octaves)
-    return within_memory(run, f"lower size ({image.shape[-1]}) or the number of pictures at once ({count})")
-
-
-def _one_of(name, value, choices):
-    if value not in get_args(choices):
-        raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, not {value!r}")
-
-
-def _at_least(lowest, **numbers):
-    for name, value in numbers.items():
-        if not value >= lowest:
-            raise ValueError(f"{name} must be at least {lowest}, not {value}")
-
-
-def _from_0_to_below(limit, **numbers):
-    for name, value in numbers.items():
-        if not 0 <= value < limit:
-            raise ValueError(f"{name} must be from 0 to below {limit}, not {value}")
+    full, direction = tuple(image.shape[-2:]), torch.zeros_like(image)
+    sizes = [tuple(max(32, round(side / 1.4**k)) for side in full) for k in reversed(range(octaves))]
+    for step in range(1, steps + 1):
+        now = sizes[(step - 1) * octaves // steps]
+        if image.shape[-2:] != now:
+            image, direction = resize(image, now), torch.zeros(*image.shape[:2], *now).to(image)
+        image = image.detach().requires_grad_()
+        scores = objective(jittered(image, jitter, zoom, randoms))
+        roughness = total_variation(image, beta=1) / (now[0] * now[1])
+        # a sum, so that no picture's gradient depends on how many there are
+        (gradients,) = torch.autograd.grad((scores - variation * roughness).sum(), image)
+        with torch.no_grad():
+            direction = momentum * direction + _unit(along(_or_random(gradients, randoms)))
+            falling = rate * (1 - 0.9 * (step - 1) / steps)
+            image = image + falling * _unit(direction)
+            image = zero + (1 - decay) * (image - zero)
+            if blur and step % blur_every == 0:
+                image = blur_slightly(image, blur)
+            image = clip_small_pixels(image, small_pixels, zero)
+            # the original leaves pixels unbounded; pictures are in [0, 1]
+            image = clip_small_gradients(image, gradients, small_gradients, zero).clamp(0, 1)
+            shown = image if image.shape[-2:] == full else resize(image, full)
+        yield Step(step, steps, shown, {"score": scores.mean().item(), "variation": roughness.mean().item()})
 
 
 def _begin(start, size, along, zero, randoms):
@@ -409,32 +223,98 @@ def _or_random(gradients, randoms):
     return gradients
 
 
-def _unit_score(network, layer, channels, where, images):
-    activation = network.activation(images, layer)
-    chosen = activation[torch.arange(len(channels)), channels]
-    if chosen.ndim == 1:
-        return chosen
-    if where == "centre":
-        return chosen[:, chosen.shape[1] // 2, chosen.shape[2] // 2]
-    return chosen.mean(dim=(1, 2))
+# ── Objectives ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _ascend(image, objective, see, move, regularise, steps, rate, momentum, variation, octaves):
-    full = image.shape[-2:]
-    sizes = [tuple(max(32, round(side / 1.4**k)) for side in full) for k in reversed(range(octaves))]
-    direction = torch.zeros_like(image)
-    for step in range(1, steps + 1):
-        size = sizes[(step - 1) * octaves // steps]
-        if image.shape[-2:] != size:
-            image, direction = resize(image, size), torch.zeros(*image.shape[:2], *size).to(image)
-        image = image.detach().requires_grad_()
-        scores, area = objective(see(image)), size[0] * size[1]
-        roughness = total_variation(image, beta=1) / area
-        # a sum, so that no picture's gradient depends on how many there are
-        (gradients,) = torch.autograd.grad((scores - variation * roughness).sum(), image)
-        with torch.no_grad():
-            direction = momentum * direction + _unit(move(gradients))
-            falling = rate * (1 - 0.9 * (step - 1) / steps)
-            image = regularise(image + falling * _unit(direction), gradients, step)
-            shown = image if image.shape[-2:] == full else resize(image, tuple(full))
-        yield Step(step, steps, shown, {"score": scores.mean().item(), "variation": roughness.mean().item()})
+@with_knobs_of(ascend)
+def class_ascent(network: Network, category: Category = "goldfish", **knobs) -> Iterator[Step]:
+    """The picture that the network takes most for a class: x* = argmax S_c(x) − λ‖x‖², with all that helps.
+
+    Args:
+        category: by name or index; a list of several makes a batch, one picture a class.
+        **knobs: those of `ascend`.
+
+    Raises:
+        ValueError: no such class, no classifier, or as `ascend`.
+    """
+    classes(network)
+    wanted = [network.category(each) for each in ([category] if isinstance(category, (int, str)) else category)]
+    if not wanted:
+        raise ValueError("category must name at least one class")
+    return ascend(network, unit_score(network, "logits", wanted), len(wanted), **knobs)
+
+
+@with_knobs_of(ascend, size=160, steps=80)
+def unit_ascent(
+    network: Network, layer: Layer = "blocks.4", channel: Channel = 0, where: Where = "channel", **knobs
+) -> Iterator[Step]:
+    """The picture that one neuron, or one channel, of any layer responds to most.
+
+    Args:
+        channel: of the layer; a list of several makes a batch, one picture a channel.
+        where: the mean over the whole "channel", or only the neuron at its "centre". A layer without places has one
+            neuron a channel.
+        **knobs: those of `ascend`.
+
+    Raises:
+        ValueError: no such layer or channel, or as `ascend`.
+    """
+    one_of("where", where, Where)
+    wanted = channels(channel, network.shape(layer)[0], layer)
+    return ascend(network, unit_score(network, layer, wanted, where), len(wanted), **knobs)
+
+
+@with_knobs_of(ascend)
+def direction_ascent(network: Network, layer: Layer, directions: Tensor, **knobs) -> Iterator[Step]:
+    """The picture whose representation goes furthest along a direction: the mean over places of a·d/‖d‖.
+
+    Args:
+        layer: such as "penultimate" (in AlexNet and VGG also "fc6").
+        directions: (N, C), one picture each: a unit vector is a neuron, a photo's activation is what the network
+            kept of the photo, a difference of two is what tells them apart.
+        **knobs: those of `ascend`.
+
+    Raises:
+        ValueError: the directions have another length than the layer, or are 0.
+    """
+    count = network.shape(layer)[0]
+    if directions.ndim != 2 or directions.shape[1] != count:
+        raise ValueError(f"directions must have shape (N, {count}) for layer {layer!r}, not {tuple(directions.shape)}")
+    lengths = directions.norm(dim=1, keepdim=True)
+    if not (lengths > 0).all():
+        raise ValueError("directions must not be 0")
+    units = (directions / lengths).detach().to(network.device)
+
+    def objective(images):
+        activation = network.activation(images, layer)
+        return (activation.flatten(2).mean(2) if activation.ndim > 2 else activation).mul(units).sum(1)
+
+    return ascend(network, objective, len(directions), **knobs)
+
+
+@with_knobs_of(ascend, only=("size", "steps", "seed"))
+def preset_ascent(
+    network: Network,
+    category: Category = "goldfish",
+    preset: Literal["clear", "plain", "yosinski A", "yosinski B", "yosinski C", "yosinski D"] = "clear",
+    **knobs,
+) -> Iterator[Step]:
+    """`class_ascent` with the knobs of one of the `PRESETS`."""
+    return class_ascent(network, category, **knobs, **PRESETS[one_of("preset", preset, PRESETS)])
+
+
+def unit_score(
+    network: Network, layer: str, channels: Sequence[int], where: Where = "channel"
+) -> Callable[[Tensor], Tensor]:
+    """An objective for `ascend`: picture i (of N) is to make `channels[i]` of the layer large, (N, 3, H, W) → (N,)."""
+
+    def score(images):
+        activation = network.activation(images, layer)
+        chosen = activation[torch.arange(len(channels)), channels]
+        if chosen.ndim == 1:
+            return chosen
+        if where == "centre":
+            return chosen[:, chosen.shape[1] // 2, chosen.shape[2] // 2]
+        return chosen.mean(dim=(1, 2))
+
+    return score

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.images import Image, check, fit, resize
-from helpers.networks import Channel, Layer, Network
-from helpers.steps import Seed, Step, within_memory
+from helpers.core.arguments import above, at_least, at_once, channels, single
+from helpers.core.images import Image, check, fit, resize
+from helpers.core.networks import Channel, Layer, Network
+from helpers.core.steps import Seed, Step, within_memory
 
 PRODUCTS = 2**24  # dot products between a picture's places and a guide's that are held at once: 64 MiB
 GRID = 32  # tiles begin at multiples of this many pixels, the largest stride of the course's networks
@@ -113,6 +114,8 @@ def _spans(length, tile):
     return list(pairwise(ends))
 
 
+@at_once
+@within_memory("lower tile ({tile}), the size of the picture, or how many there are ({image.shape[0]})")
 def deepdream(
     network: Network,
     image: Image,
@@ -160,48 +163,23 @@ def deepdream(
     """
     weights = {layer: 1.0} if layers is None else dict(layers)
     check(image, "image")
-    _check_numbers(steps=(steps, 1), octaves=(octaves, 1), jitter=(jitter, 0), tile=(tile, 192))
+    at_least(1, steps=steps, octaves=octaves)
+    at_least(0, jitter=jitter)
+    at_least(192, tile=tile)
     if tile % GRID:
         raise ValueError(f"tile must be a multiple of {GRID}, not {tile}")
-    if not scale > 1:
-        raise ValueError(f"scale must be over 1, not {scale}")
-    if not rate > 0:
-        raise ValueError(f"rate must be over 0, not {rate}")
+    above(1, scale=scale)
+    above(0, rate=rate)
     if not any(weights.values()):
         raise ValueError("layers must give at least one layer a weight that is not 0")
     height, width = image.shape[-2:]
     sizes = [(round(height / scale**k), round(width / scale**k)) for k in reversed(range(octaves))]
     _check_layers(network, weights, channel, sizes[0])
-    if guide is not None and len(check(guide, "guide")) != 1:
-        raise ValueError(f"guide must be a single picture, not a batch of {len(guide)}")
-    run = _deepdream(
-        network, image.detach().to(network.device), weights, channel, steps, sizes, rate, jitter, guide, seed, tile
-    )
-    return within_memory(run, f"lower tile ({tile}), the size of the picture, or how many there are ({len(image)})")
+    if guide is not None:
+        single("guide", guide)
+    yield
 
-
-def _check_numbers(**numbers):
-    for name, (value, least) in numbers.items():
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
-
-
-def _check_layers(network, layers, channel, size):
-    for layer in layers:
-        path = network.path(layer)
-        try:
-            channels = network.shape(path, size)[0]
-        except RuntimeError:
-            raise ValueError(
-                f"the first octave would have {size[0]}×{size[1]} pixels, too few for {network.name}: "
-                "lower octaves or scale, or take a larger picture"
-            ) from None
-        if channel is not None and not 0 <= channel < channels:
-            raise ValueError(f"channel must be from 0 to {channels - 1} for layer {layer!r}, not {channel}")
-
-
-def _deepdream(network, photo, weights, channel, steps, sizes, rate, jitter, guide, seed, tile):
-    random = torch.Generator().manual_seed(seed)
+    photo, random = image.detach().to(network.device), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         features = None if guide is None else network.activations(fit(guide, network.size), weights)
     dream = torch.zeros_like(photo[..., :1, :1])  # what the octaves so far have added to the photo
@@ -212,16 +190,29 @@ def _deepdream(network, photo, weights, channel, steps, sizes, rate, jitter, gui
             shift = [_draw(length, jitter, tile, random) for length in size]
             seen = image.roll(shift, (2, 3))
             pixels, energies = tiled_gradients(network, seen, list(weights), channel, features, tile)
-            change = sum(weight * _unit(pixels[layer]) for layer, weight in weights.items())
+            change = sum(weight * _unit(pixels[name]) for name, weight in weights.items())
             change = change / sum(abs(weight) for weight in weights.values())
             image = (image + rate * change.roll([-s for s in shift], (2, 3))).clamp(0, 1)
             dream = image - base
             yield Step(
                 index=octave * steps + step + 1,
-                total=len(sizes) * steps,
+                total=octaves * steps,
                 image=(photo + F.interpolate(dream, size=photo.shape[-2:], mode="bilinear")).clamp(0, 1),
-                losses={layer: energy.mean().item() for layer, energy in energies.items()},
+                losses={name: energy.mean().item() for name, energy in energies.items()},
             )
+
+
+def _check_layers(network, layers, channel, size):
+    for layer in layers:
+        try:
+            count = network.shape(layer, size)[0]
+        except RuntimeError:
+            raise ValueError(
+                f"the first octave would have {size[0]}×{size[1]} pixels, too few for {network.name}: "
+                "lower octaves or scale, or take a larger picture"
+            ) from None
+        if channel is not None:
+            channels(channel, count, layer)
 
 
 def _draw(length, jitter, tile, random):
@@ -235,7 +226,8 @@ def _unit(pixels):
     return pixels / pixels.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(pixels.dtype).tiny)
 
 
-def zoom(
+@at_once
+def zoom_film(
     network: Network,
     image: Image,
     layer: Layer = "blocks.4",
@@ -249,7 +241,7 @@ def zoom(
 ) -> Iterator[Step]:
     """A film into the dream: dream a little, step closer, dream on what is there now.
 
-    `steps.record(zoom(…)).gif("film.gif")` writes it.
+    `steps.record(zoom_film(…)).gif("film.gif")` writes it.
 
     Args:
         frames: how many; each is one Step.
@@ -259,23 +251,21 @@ def zoom(
     Raises:
         ValueError, MemoryError: as `deepdream`; or `frames` below 1, `closer` below 1.
     """
-    _check_numbers(frames=(frames, 1), closer=(closer, 1))
+    at_least(1, frames=frames, closer=closer)
 
     def dream(picture, frame):
         return deepdream(network, picture, layer, channel, steps, octaves, rate=rate, seed=seed + frame)
 
-    dream(image, 0)  # raises now, not at the first frame, what there is to raise
-    return _zoom(dream, image, frames, closer)
+    dream(image, 0)  # refuses what there is to refuse
+    yield
 
-
-def _zoom(dream, picture, frames, closer):
     for frame in range(frames):
-        (last,) = deque(dream(picture, frame), maxlen=1)
+        (last,) = deque(dream(image, frame), maxlen=1)
         yield Step(frame + 1, frames, last.image, last.losses)
-        picture = enlarge(last.image, closer)
+        image = closer_up(last.image, closer)
 
 
-def enlarge(images: Tensor, factor: float) -> Tensor:
+def closer_up(images: Tensor, factor: float) -> Tensor:
     """The centre of each image, enlarged `factor` times, in the size of the whole: (N, 3, H, W)."""
     towards = torch.eye(2, 3, dtype=images.dtype, device=images.device) / factor
     grid = F.affine_grid(towards.expand(len(images), 2, 3), images.shape, align_corners=False)

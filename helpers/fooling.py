@@ -11,13 +11,16 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from helpers.images import Image, check
-from helpers.networks import Category, Network
-from helpers.steps import Step, within_memory
+from helpers.core.arguments import above, at_least, at_once, between, from_to, targets
+from helpers.core.images import Image, check, psnr
+from helpers.core.networks import Category, Network
+from helpers.core.steps import Step, within_memory
 
 LEVELS = 255  # a change of 1 is one level of an 8-bit picture
 
 
+@at_once
+@within_memory("lower the number of pictures at once ({image.shape[0]}) or their size")
 def fool(
     network: Network,
     image: Image,
@@ -45,16 +48,32 @@ def fool(
         ValueError: no such class, no classifier, a number outside its range, or a list of another length.
         MemoryError: not enough memory on the GPU.
     """
-    targets = _targets(network, image, category)
-    _check_limit(limit)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, not {steps}")
-    if not rate > 0:
-        raise ValueError(f"rate must be over 0, not {rate}")
-    run = _fool(network, image.detach().to(network.device), targets, limit / LEVELS, confidence, steps, rate / LEVELS)
-    return within_memory(run, f"lower the number of pictures at once ({len(image)}) or their size")
+    check(image, "image")
+    wanted = targets(network, category, len(image))
+    above(0, rate=rate)
+    above(0, limit=limit)
+    from_to(0, LEVELS, limit=limit)
+    between(0, 1, confidence=confidence)
+    at_least(1, steps=steps)
+    yield
+
+    image = image.detach().to(network.device)
+    lowest, highest = box(image, limit / LEVELS)
+    changed = image.clone()
+    probabilities, gradients = _gradients(network, changed, wanted)
+    gradients = gradients[probabilities < confidence]
+    for step in range(1, steps + 1):
+        open_ = (probabilities < confidence).nonzero()[:, 0]  # the others are neither changed nor computed
+        if len(open_):
+            moved = changed[open_] + rate / LEVELS * gradients.sign()
+            changed = changed.index_copy(0, open_, moved.clamp(lowest[open_], highest[open_]))
+            now, gradients = _gradients(network, changed[open_], wanted[open_])
+            probabilities = probabilities.index_copy(0, open_, now)
+            gradients = gradients[now < confidence]
+        done = int((probabilities >= confidence).sum())
+        yield Step(step, steps, changed, {"probability": probabilities.min().item(), "fooled": done})
+        if done == len(image):
+            return
 
 
 def fast_gradient_sign(network: Network, image: Image, category: Category = "koala", limit: float = 8.0) -> Tensor:
@@ -62,11 +81,12 @@ def fast_gradient_sign(network: Network, image: Image, category: Category = "koa
 
     Goodfellow et al., section 4, towards a class instead of away from the true one. Arguments as in `fool`.
     """
-    targets = _targets(network, image, category)
-    _check_limit(limit)
+    wanted = targets(network, category, len(check(image, "image")))
+    above(0, limit=limit)
+    from_to(0, LEVELS, limit=limit)
     image = image.detach().to(network.device)
     lowest, highest = box(image, limit / LEVELS)
-    _, gradients = _gradients(network, image, targets)
+    _, gradients = _gradients(network, image, wanted)
     return (image + limit / LEVELS * gradients.sign()).clamp(lowest, highest)
 
 
@@ -88,60 +108,24 @@ def distances(image: Tensor, changed: Tensor) -> list[dict[str, float]]:
 
     Returns:
         For each picture "L2", the root of the sum of squares in units of [0, 1]; "L∞", the largest change, in levels
-        of 1/255; "PSNR", 10·log₁₀(1 / mean square), in decibels, infinite where nothing has changed.
+        of 1/255; "PSNR" in decibels, infinite where nothing has changed.
     """
     if image.shape != changed.shape:
         raise ValueError(f"changed must have the shape of image, {tuple(image.shape)}, not {tuple(changed.shape)}")
-    difference = (changed.detach().double() - image.detach().to(changed.device).double()).flatten(1)
-    psnr = -10 * difference.square().mean(dim=1).log10()
-    rows = zip(difference.norm(dim=1), difference.abs().amax(dim=1) * LEVELS, psnr, strict=True)
+    image, changed = image.detach().to(changed.device).double(), changed.detach().double()
+    change = (changed - image).flatten(1)
+    rows = zip(change.norm(dim=1), change.abs().amax(dim=1) * LEVELS, psnr(changed, image), strict=True)
     return [{"L2": a.item(), "L∞": b.item(), "PSNR": c.item()} for a, b, c in rows]
 
 
-def difference(image: Tensor, changed: Tensor, magnify: float = 1.0) -> Tensor:
-    """The change as a picture: grey where there is none, ½ + magnify · (changed − image), clamped to [0, 1]."""
-    return (0.5 + magnify * (changed.detach() - image.detach().to(changed.device))).clamp(0, 1)
+def difference(image: Tensor, changed: Tensor, times: float = 1.0) -> Tensor:
+    """The change as a picture: grey where there is none, ½ + times · (changed − image), clamped to [0, 1]."""
+    return (0.5 + times * (changed.detach() - image.detach().to(changed.device))).clamp(0, 1)
 
 
-def _targets(network, image, category):
-    """One class index for each picture, (N,)."""
-    check(image, "image")
-    if "logits" not in network.layers:
-        raise ValueError(f"network {network.name} has no classes to mistake a picture for")
-    several = not isinstance(category, (int, str))
-    if several and len(category) != len(image):
-        raise ValueError(f"category must be one class, or one for each of {len(image)} pictures, not {len(category)}")
-    wanted = category if several else [category] * len(image)
-    return torch.tensor([network.category(each) for each in wanted], device=network.device)
-
-
-def _check_limit(limit):
-    if not 0 < limit <= LEVELS:
-        raise ValueError(f"limit must be over 0 and at most {LEVELS} levels, not {limit}")
-
-
-def _gradients(network, images, targets):
+def _gradients(network, images, wanted):
     """The probability of each picture's class, and the gradient of its logarithm."""
     images = images.detach().requires_grad_()
-    logs = network(images).log_softmax(dim=1).gather(1, targets[:, None])[:, 0]
+    logs = network(images).log_softmax(dim=1).gather(1, wanted[:, None])[:, 0]
     (gradients,) = torch.autograd.grad(logs.sum(), images)
     return logs.detach().exp(), gradients
-
-
-def _fool(network, image, targets, limit, confidence, steps, rate):
-    lowest, highest = box(image, limit)
-    changed = image.clone()
-    probabilities, gradients = _gradients(network, changed, targets)
-    gradients = gradients[probabilities < confidence]
-    for step in range(1, steps + 1):
-        open_ = (probabilities < confidence).nonzero()[:, 0]  # the others are neither changed nor computed
-        if len(open_):
-            moved = changed[open_] + rate * gradients.sign()
-            changed = changed.index_copy(0, open_, moved.clamp(lowest[open_], highest[open_]))
-            now, gradients = _gradients(network, changed[open_], targets[open_])
-            probabilities = probabilities.index_copy(0, open_, now)
-            gradients = gradients[now < confidence]
-        done = int((probabilities >= confidence).sum())
-        yield Step(step, steps, changed, {"probability": probabilities.min().item(), "fooled": done})
-        if done == len(image):
-            return

@@ -3,17 +3,24 @@
 Mahendran & Vedaldi 2015, "Understanding Deep Image Representations by Inverting Them", called "the paper" below.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.ascent import total_variation
-from helpers.images import Image, check
-from helpers.networks import Layer, Network
-from helpers.steps import Seed, Step, within_memory
+from helpers.core.activations import distance
+from helpers.core.arguments import above, at_least, at_once, one_of
+from helpers.core.descent import adam, lbfgs
+from helpers.core.images import Image, check, noise, psnr
+from helpers.core.networks import Layer, Network
+from helpers.core.priors import blur_slightly, natural, total_variation
+from helpers.core.steps import Seed, Step, within_memory
+
+Optimiser = Literal["L-BFGS", "Adam"]
+Space = Literal["fourier", "pixels"]
 
 # (λ_α, λ_V) for the first, the middle and the last third of a network's layers. As in the paper's experiments the
 # weight of total variation grows tenfold from third to third; the values are for pixels in [0, 1] and for the means
@@ -21,9 +28,6 @@ from helpers.steps import Seed, Step, within_memory
 PRESETS = ((0.03, 0.3), (0.03, 3.0), (0.3, 30.0))
 
 START = 0.1  # standard deviation of the noise that a run starts from
-OPPONENTS = (1.7, 0.5, 0.2)  # deviations of brightness, red−blue, green−magenta: their ratios in the course's photos
-
-Objective = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def preset(network: Network, layer: str) -> tuple[float, float]:
@@ -45,21 +49,17 @@ def norm(images: Tensor, grey: Tensor, alpha: float = 6.0) -> Tensor:
 
 
 def variation(images: Tensor, beta: float = 2.0) -> Tensor:
-    """TV^β as a mean over pixels and colours, (N,); see `helpers.ascent.total_variation`."""
+    """TV^β as a mean over pixels and colours, (N,); see `priors.total_variation`."""
     return total_variation(images, beta) / images[0].numel()
 
 
-def distance(activation: Tensor, target: Tensor) -> Tensor:
-    """‖Φ(x) − Φ₀‖² / ‖Φ₀‖² for each image, (N,): 0 where the layer says the same, 1 where it says nothing."""
-    squared = (activation - target).flatten(1).square().sum(dim=1)
-    return squared / target.flatten(1).square().sum(dim=1).clamp_min(torch.finfo(target.dtype).tiny)
-
-
+@at_once
+@within_memory("lower restarts ({restarts}), the size of the picture, or how many there are ({image.shape[0]})")
 def invert(
     network: Network,
     image: Image,
     layer: Layer = "blocks.2",
-    optimiser: Literal["L-BFGS", "Adam"] = "L-BFGS",
+    optimiser: Optimiser = "L-BFGS",
     steps: Annotated[int, (10, 400, 10)] = 100,
     restarts: Annotated[int, (1, 4)] = 1,
     tv: Annotated[float, (0.01, 100.0, "log")] = 1.0,
@@ -67,7 +67,7 @@ def invert(
     beta: Annotated[float, (1.0, 3.0, 0.25)] = 2.0,
     alpha: Annotated[float, (2.0, 10.0, 1.0)] = 6.0,
     rate: Annotated[float, (0.002, 0.1, "log")] = 0.02,
-    space: Literal["frequencies", "pixels"] = "frequencies",
+    space: Space = "fourier",
     seed: Seed = 0,
     relative: bool = True,
 ) -> Iterator[Step]:
@@ -85,7 +85,7 @@ def invert(
         decay: λ_α, as a multiple of the layer's `preset`.
         beta, alpha: the exponents.
         rate: learning rate of Adam.
-        space: what the optimiser moves. "pixels" as in the paper, or, a departure, "frequencies": see `natural`. The
+        space: what the optimiser moves. "pixels" as in the paper, or, a departure, "fourier": see `natural`. The
             objective and its minima are the same, but the way there is far shorter.
         seed: of the noise.
         relative: False takes `tv` and `decay` for λ_V and λ_α themselves.
@@ -102,22 +102,11 @@ def invert(
         MemoryError: not enough memory on the GPU.
     """
     check(image, "image")
-    if optimiser not in ("L-BFGS", "Adam"):
-        raise ValueError(f"optimiser must be 'L-BFGS' or 'Adam', not {optimiser!r}")
-    if space not in ("frequencies", "pixels"):
-        raise ValueError(f"space must be 'frequencies' or 'pixels', not {space!r}")
-    for name, value, least in (
-        ("steps", steps, 1),
-        ("restarts", restarts, 1),
-        ("tv", tv, 0),
-        ("decay", decay, 0),
-        ("beta", beta, 1),
-        ("alpha", alpha, 1),
-    ):
-        if not least <= value < float("inf"):
-            raise ValueError(f"{name} must be at least {least}, not {value}")
-    if not rate > 0:
-        raise ValueError(f"rate must be over 0, not {rate}")
+    one_of("optimiser", optimiser, Optimiser)
+    one_of("space", space, Space)
+    at_least(1, steps=steps, restarts=restarts, beta=beta, alpha=alpha)
+    at_least(0, tv=tv, decay=decay)
+    above(0, rate=rate)
     size = tuple(image.shape[-2:])
     try:
         network.shape(layer, size)
@@ -125,20 +114,12 @@ def invert(
         raise ValueError(
             f"image has {size[0]}×{size[1]} pixels, too few for layer {layer!r} of {network.name}"
         ) from None
-    weights = (decay, tv)
     if relative:
-        weights = tuple(weight * usual for weight, usual in zip(weights, preset(network, layer), strict=True))
-    run = _invert(network, image, layer, optimiser, steps, restarts, *weights, alpha, beta, rate, space, seed)
-    return within_memory(
-        run, f"lower restarts ({restarts}), the size of the picture, or how many there are ({len(image)})"
-    )
+        decay, tv = (weight * usual for weight, usual in zip((decay, tv), preset(network, layer), strict=True))
+    yield
 
-
-def _invert(network, image, layer, optimiser, steps, restarts, decay, tv, alpha, beta, rate, space, seed):
-    random = torch.Generator().manual_seed(seed)
     image = image.detach().to(network.device)
-    noise = torch.randn(restarts, *image.shape[1:], generator=random).to(image)
-    start = (START * noise).repeat(len(image), 1, 1, 1)  # the same restarts for every image
+    start = START * noise((restarts, *image.shape[1:]), seed, image).repeat(len(image), 1, 1, 1)  # the same for all
     grey = network.mean_pixel.to(image)
     with torch.no_grad():
         targets = network.activation(image, layer).repeat_interleave(restarts, dim=0)
@@ -154,98 +135,19 @@ def _invert(network, image, layer, optimiser, steps, restarts, decay, tv, alpha,
             "variation": tv * variation(x, beta),
         }
 
-    descent = _adam(objective, start, targets, rate) if optimiser == "Adam" else _lbfgs(objective, start, targets)
-    for index, (z, terms) in zip(range(1, steps + 1), descent, strict=False):
+    if optimiser == "Adam":
+        points = adam(partial(objective, target=targets), start, rate)
+    else:
+        points = lbfgs([partial(objective, target=target) for target in targets.split(1)], start, line_search=True)
+    next(points)  # the noise it starts from
+    for index, (z, terms) in zip(range(1, steps + 1), points, strict=False):
         losses = {name: values.mean().item() for name, values in terms.items()}
         # values outside [0, 1] are cut off in what is shown, never in what is optimised: that would spoil the
         # curvature which L-BFGS gathers
         yield Step(index, steps, picture(z).clamp(0, 1), losses)
 
 
-def natural(z: Tensor) -> Tensor:
-    """White noise to noise with the statistics of photos, linearly and invertibly: (N, 3, H, W) → the same shape.
-
-    Frequency f is scaled by 1/f (Field 1987), and the three planes become brightness, red against blue and green
-    against magenta (Ohta, Kanade & Sakai 1980) with deviations like those of photos. A change of z by one unit then
-    is a likely change of a photo in whatever direction, which is what gradient methods take for granted (the
-    idea of Olah, Mordvintsev & Schubert 2017, "Feature Visualization").
-    """
-    height, width = z.shape[-2:]
-    down = torch.fft.fftfreq(height, device=z.device, dtype=z.dtype)[:, None]
-    across = torch.fft.rfftfreq(width, device=z.device, dtype=z.dtype)[None]
-    scale = 1 / (down**2 + across**2).sqrt().clamp_min(1 / max(height, width))
-    scale = scale / scale.square().mean().sqrt()
-    planes = torch.fft.irfft2(torch.fft.rfft2(z) * scale, s=(height, width))
-    axes = torch.tensor([[1.0, 1, 1], [1, 0, -1], [-1, 2, -1]], device=z.device, dtype=z.dtype)
-    axes = axes / axes.norm(dim=1, keepdim=True) * axes.new_tensor(OPPONENTS)[:, None]
-    return torch.einsum("nphw,pc->nchw", planes, axes)
-
-
-def _adam(
-    objective: Objective, start: Tensor, targets: Tensor, rate: float
-) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """All pictures at once, (N, 3, H, W): Adam treats every number by itself, and terms are summed."""
-    problem = _Problem(objective, start, targets)
-    adam = torch.optim.Adam([problem.z], lr=rate)
-    problem.evaluate()
-    while True:
-        adam.step()
-        problem.evaluate()
-        yield problem.z.detach(), problem.terms
-
-
-def _lbfgs(objective: Objective, start: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """One L-BFGS for each picture, in turn: a shared one would take one step length and one curvature for all."""
-    problems = [_Problem(objective, *pair) for pair in zip(start.split(1), targets.split(1), strict=True)]
-    searches = [
-        # torch's tolerances are absolute and would end a run early whose loss is small
-        torch.optim.LBFGS(
-            [problem.z], max_iter=1, max_eval=25, history_size=20, tolerance_grad=0, tolerance_change=0,
-            line_search_fn="strong_wolfe",
-        )
-        for problem in problems
-    ]  # fmt: skip
-    while True:
-        for problem, search in zip(problems, searches, strict=True):
-            search.step(problem.evaluate)
-            problem.evaluate()  # the line search may have tried a further point last
-        z = torch.cat([problem.z.detach() for problem in problems])
-        yield z, {name: torch.cat([problem.terms[name] for problem in problems]) for name in problems[0].terms}
-
-
-class _Problem:
-    """What is optimised, its objective, and the value and gradient at the point where it is now.
-
-    L-BFGS asks again for the value at the point where its last line search ended; nothing is computed twice.
-    """
-
-    def __init__(self, objective: Objective, start: Tensor, target: Tensor):
-        self.objective, self.target = objective, target
-        self.z = start.clone().requires_grad_()
-        self.terms: dict[str, Tensor] = {}
-        self._at: Tensor | None = None
-
-    def evaluate(self) -> Tensor:
-        if self._at is None or not torch.equal(self._at, self.z):
-            with torch.enable_grad():
-                terms = self.objective(self.z, self.target)
-                # torch's L-BFGS drops curvatures below 1e-10: sums over pixels keep clear of that, means do not
-                loss = self.z[0].numel() * sum(values.sum() for values in terms.values())
-                (self.z.grad,) = torch.autograd.grad(loss, self.z)
-            self.terms = {name: values.detach() for name, values in terms.items()}
-            self._loss, self._at = loss.detach(), self.z.detach().clone()
-        return self._loss
-
-
 # ── What is kept ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def psnr(images: Tensor, reference: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in decibels, 10 log₁₀ (1 / mean squared error), for each image, (N,).
-
-    From about 30 on two pictures look alike; of unrelated photos it is about 10; equal pictures have infinity.
-    """
-    return -10 * (images - reference).square().mean(dim=(1, 2, 3)).log10()
 
 
 def compare(network: Network, layer: str, images: Tensor, reference: Tensor) -> dict[str, float]:
@@ -278,21 +180,10 @@ def kept(images: Tensor, reference: Tensor) -> dict[str, float]:
     side = min(images.shape[-2:])
     broad, fine = max(1, side // 28), max(1, side // 112)
     return {
-        "colour": _correlation(_blur(images - grey, broad), _blur(reference - true, broad)),
-        "layout": _correlation(_blur(grey, broad), _blur(true, broad)),
-        "texture": _correlation(grey - _blur(grey, fine), true - _blur(true, fine)),
+        "colour": _correlation(blur_slightly(images - grey, broad), blur_slightly(reference - true, broad)),
+        "layout": _correlation(blur_slightly(grey, broad), blur_slightly(true, broad)),
+        "texture": _correlation(grey - blur_slightly(grey, fine), true - blur_slightly(true, fine)),
     }
-
-
-def _blur(images, sigma):
-    """Gaussian blur with mirrored borders."""
-    reach = min(3 * sigma, min(images.shape[-2:]) - 1)
-    bell = torch.exp(-(torch.arange(-reach, reach + 1, device=images.device) ** 2) / (2 * sigma**2)).to(images)
-    bell = bell / bell.sum()
-    colours = images.shape[1]
-    padded = F.pad(images, (reach,) * 4, mode="reflect")
-    down = F.conv2d(padded, bell.view(1, 1, -1, 1).expand(colours, 1, -1, 1), groups=colours)
-    return F.conv2d(down, bell.view(1, 1, 1, -1).expand(colours, 1, 1, -1), groups=colours)
 
 
 def _correlation(first, second):

@@ -6,17 +6,18 @@ Source:
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers.images import check, resize
-from helpers.networks import Layer, Network
-from helpers.photos import batches
-from helpers.steps import may_draw_a_bar
+from helpers.core.arguments import at_least, one_of
+from helpers.core.images import check, resize
+from helpers.core.networks import Layer, Network
+from helpers.core.photos import batches
+from helpers.core.steps import may_draw_a_bar
 
 Metric = Literal["l2", "cosine"]
 
@@ -29,8 +30,7 @@ class Sample:
     """
 
     def __init__(self, collection, count: int = 1000, seed: int = 0):
-        if count < 1:
-            raise ValueError(f"count must be at least 1, not {count}")
+        at_least(1, count=count)
         random = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(collection), generator=random)[:count]
         self.collection, self.chosen = collection, chosen.sort().values.tolist()
@@ -44,7 +44,7 @@ class Sample:
 
 
 def vectors(network: Network, collection, layer: Layer = "penultimate", batch: int = 8) -> Tensor:
-    """What a layer says about each picture of a collection, shape (N, D), on the CPU.
+    """What a layer says about each picture of a collection, shape (N, D).
 
     A layer with height and width is averaged over both, so that D is its number of channels. Only `batch`
     pictures are held at a time: memory grows with the vectors, not with the pictures.
@@ -54,9 +54,7 @@ def vectors(network: Network, collection, layer: Layer = "penultimate", batch: i
     """
     network.path(layer)
     with torch.inference_mode():
-        found = [
-            _flat(network.activation(pictures, layer)).cpu() for pictures in _watched(collection, batch, network.name)
-        ]
+        found = [_flat(network.activation(pictures, layer)) for pictures in _watched(collection, batch, network.name)]
     return torch.cat(found).clone()  # a tensor of inference mode takes part in no gradient; its copy does
 
 
@@ -125,20 +123,15 @@ def nearest(
     most = len(vectors) - (skip is not None)
     if not 1 <= k <= most:
         raise ValueError(f"k must be from 1 to {most} (the vectors that count), not {k}")
-    if metric not in get_args(Metric):
-        raise ValueError(f"metric must be one of {', '.join(get_args(Metric))}, not {metric!r}")
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1, not {chunk}")
+    one_of("metric", metric, Metric)
+    at_least(1, chunk=chunk)
     if skip is not None:
         skip = torch.as_tensor(skip, device=vectors.device)
         if skip.shape != (len(queries),) or not ((skip >= 0) & (skip < len(vectors))).all():
             last = len(vectors) - 1
             raise ValueError(f"skip must hold one index from 0 to {last} for each of the {len(queries)} queries")
-    return _nearest(queries.to(vectors.device), vectors, k, metric, skip, chunk)
 
-
-def _nearest(queries, vectors, k, metric, skip, chunk):
-    queries, vectors = queries.detach().double(), vectors.detach().double()
+    queries, vectors = queries.detach().to(vectors.device).double(), vectors.detach().double()
     if metric == "cosine":
         queries, vectors = F.normalize(queries), F.normalize(vectors)
     else:  # about their mean, where the norms are small, little is lost in the difference below

@@ -11,10 +11,9 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from helpers.core.lessons import LESSONS, Lesson, lesson_of
 from helpers.grading.assemble import check_cells, exercise_cells, from_script, paste
 
-LESSONS = Path(__file__).parent.parent / "notebooks"
-SOLUTIONS = LESSONS.parent / "tests" / "solutions"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -41,10 +40,9 @@ def run(path: Path, answers: dict[str, str] | None = None, timeout: int = 600) -
     return normalise(paste(notebook, {number: cell.source for number, cell in exercise_cells(blank).items()}))
 
 
-def solutions(path: Path) -> dict[str, str]:
-    """The answers of `tests/solutions` to the exercises of a lesson, by number."""
-    script = SOLUTIONS / f"{path.stem}.py"
-    return {number: source for number, _, source in from_script(script)[1]} if script.exists() else {}
+def solutions(lesson: Lesson) -> dict[str, str]:
+    """The course's answers to the exercises of a lesson, by number."""
+    return {number: source for number, _, source in from_script(lesson.answers / "solution.py")[1]}
 
 
 def unsolved(notebook: nbformat.NotebookNode) -> dict[str, str]:
@@ -101,9 +99,9 @@ def _is_progress_bar(kinds):
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run lessons and store their outputs.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: every lesson")
-    for path in parser.parse_args().notebooks or sorted(LESSONS.glob("[0-9]*.ipynb")):
+    for path in parser.parse_args().notebooks or [lesson.notebook for lesson in LESSONS]:
         start = time.perf_counter()
-        notebook = run(path, solutions(path))
+        notebook = run(path, solutions(lesson_of(path)))
         if wrong := unsolved(notebook):
             raise SystemExit(f"{path.name} is left as it was, a solution does not pass: {wrong}")
         nbformat.write(notebook, path)

@@ -10,17 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.activations import ReceptiveField
-from helpers.images import check
-from helpers.networks import Layer, Network
-from helpers.photos import batches
+from helpers.core.activations import ReceptiveField
+from helpers.core.arguments import at_least
+from helpers.core.images import check
+from helpers.core.networks import Layer, Network
+from helpers.core.photos import batches
 
 PADDING = 0.5  # neutral grey: what lies outside the picture
 
 
 @dataclass(frozen=True)
 class Strongest:
-    """Where each channel of a layer was excited most, strongest first; tensors of shape (channels, k) on the CPU.
+    """Where each channel of a layer was excited most, strongest first; tensors of shape (channels, k).
 
     Attributes:
         values: the activations.
@@ -58,9 +59,7 @@ def strongest(network: Network, collection, layer: Layer, k: int = 9, per_image:
     Raises:
         ValueError: an empty collection, a number below 1, an unknown layer, or pictures that are not finite.
     """
-    for name, value in (("k", k), ("per_image", per_image), ("batch", batch)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
+    at_least(1, k=k, per_image=per_image, batch=batch)
     network.path(layer)  # an unknown layer is named before the first picture is read
     kept, done = None, 0
     for images in batches(collection, batch):
@@ -77,9 +76,9 @@ def strongest(network: Network, collection, layer: Layer, k: int = 9, per_image:
         kept = {name: value.gather(1, order) for name, value in found.items()}
         done += len(images)
     width = maps.shape[3] if maps.ndim > 3 else 1
-    at = kept["unit"].cpu()
+    at = kept["unit"]
     field = network.receptive_field(layer, tuple(images.shape[-2:]))
-    return Strongest(kept["value"].cpu(), kept["image"].cpu(), at // width, at % width, field)
+    return Strongest(kept["value"], kept["image"], at // width, at % width, field)
 
 
 def _best(units, count):
@@ -98,8 +97,8 @@ def crop(image: Tensor, box: tuple[int, int, int, int], longest: int | None = No
             (Luo et al. 2016, "Understanding the Effective Receptive Field in Deep CNNs"); None keeps the whole box.
     """
     image = check(image[None] if image.ndim == 3 else image, "image")
-    if longest is not None and longest < 1:
-        raise ValueError(f"longest must be at least 1 pixel, not {longest}")
+    if longest is not None:
+        at_least(1, longest=longest)
     top, left, bottom, right = box
     if longest is not None:
         top, bottom = _middle(top, bottom, longest)

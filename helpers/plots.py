@@ -1,6 +1,5 @@
 """Figures. Every function returns a `matplotlib.figure.Figure` made without pyplot, so threads may draw too."""
 
-import os
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -10,28 +9,19 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from helpers.images import check, to_pil
+from helpers.core import compute
+from helpers.core.images import check, to_pil
 
 DPI = 80
 FONT = 9
 
 
 def setup(seed: int = 0) -> None:
-    """The one line that opens a lesson: seeds, exact sums, compact figures, and a word on where the work runs.
-
-    A GPU, left to itself, rounds what a convolution multiplies to ten bits (TF32) and adds in whatever order is
-    quickest: identities then hold to one in a hundred, and a picture that grew in a hundred steps is another one each
-    time. For the networks of the course the exact way is as fast.
-    """
-    torch.manual_seed(seed)
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    if torch.cuda.is_available():
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what repeatable matrix products ask for
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+    """The one line that opens a lesson: `compute.repeatable`, compact figures, and a word on where the work runs."""
+    compute.repeatable(seed)
     matplotlib.rcParams.update({"font.size": FONT, "figure.dpi": DPI, "savefig.bbox": "tight"})
     _show_figures_as_jpeg()
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "the CPU"
+    where = torch.cuda.get_device_name() if compute.device().type == "cuda" else "the CPU"
     print(f"Running on {where}.")
 
 

@@ -16,158 +16,20 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from helpers.images import Image, check
-from helpers.networks import Category, Channel, Layer, Network
-from helpers.steps import Seed, Step
+from helpers.core.arguments import at_least, at_once, channels, one_of, single, targets
+from helpers.core.images import Image, check
+from helpers.core.networks import Category, Channel, Layer, Network, Score
+from helpers.core.relus import ReluRule, Rule
+from helpers.core.steps import Seed, Step
 
-Rule = Literal["gradient", "guided", "deconvnet"]
-Score = Literal["logit", "probability", "log-probability"]
 Colours = Literal["max", "l2", "signed", "all"]
+
 Baseline = Literal["mean", "black", "white"]
-INFINITY = float("inf")
-
-
-# ── The backward rule of a ReLU ──────────────────────────────────────────────────────────────────────────────
-
-
-class _Guided(torch.autograd.Function):
-    """A ReLU, cut off at `ceiling`, that lets only positive gradients pass where the unit was active."""
-
-    @staticmethod
-    def forward(ctx, x, ceiling, in_place):
-        if in_place:
-            ctx.mark_dirty(x)
-        y = _clip(x, ceiling, in_place)
-        ctx.save_for_backward(y)
-        ctx.ceiling = ceiling
-        return y
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (y,) = ctx.saved_tensors
-        active = y > 0 if ctx.ceiling == INFINITY else (y > 0) & (y < ctx.ceiling)
-        return torch.where(active, gradient.clamp_min(0), 0), None, None
-
-
-class _Deconvnet(torch.autograd.Function):
-    """A ReLU, cut off at `ceiling`, whose gradient is itself rectified, wherever the unit stood."""
-
-    @staticmethod
-    def forward(ctx, x, ceiling, in_place):
-        if in_place:
-            ctx.mark_dirty(x)
-        return _clip(x, ceiling, in_place)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient.clamp_min(0), None, None
-
-
-def _clip(x, ceiling, in_place):
-    if ceiling == INFINITY:
-        return torch.relu_(x) if in_place else torch.relu(x)
-    return F.hardtanh(x, 0.0, ceiling, inplace=in_place)
-
-
-class ReluRule(TorchFunctionMode):
-    """A context in which every ReLU that runs gets another backward rule: `with ReluRule("guided") as rule:`
-
-    It stands between PyTorch's functions and whoever calls them, so modules, plain functions, a module that is
-    used again, in-place ReLUs and ReLU6 are all the same to it. (A hook on `nn.ReLU` modules sees none of the
-    57 ReLUs of GoogLeNet, which are function calls, and 120 of DenseNet-121's 121.)
-
-    Attributes:
-        met: how many ReLUs ran inside the context, counted where PyTorch hands them to the device.
-        changed: how many of them were given the rule. On leaving the context the two must agree.
-
-    Raises:
-        ValueError: `rule` is not one of those named.
-        RuntimeError: on leaving, when a ReLU ran that could not be changed, as in a compiled or scripted model.
-    """
-
-    def __init__(self, rule: Rule = "guided"):
-        super().__init__()
-        self.rule = _one_of("rule", rule, Rule)
-        self.changed = 0
-        self._watch = _CountRelus()
-
-    @property
-    def met(self) -> int:
-        return self._watch.met
-
-    def __enter__(self):
-        self._watch.__enter__()
-        return super().__enter__()
-
-    def __exit__(self, kind, error, trace):
-        super().__exit__(kind, error, trace)
-        self._watch.__exit__(kind, error, trace)
-        if kind is None and self.rule != "gradient" and self.met != self.changed:
-            raise RuntimeError(
-                f"rule {self.rule!r} reached {self.changed} of the {self.met} ReLUs that ran; "
-                "a compiled or scripted model hides the others"
-            )
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        relu = _as_relu(function, args, kwargs)
-        if relu is None or self.rule == "gradient":
-            return function(*args, **kwargs)
-        self.changed += 1
-        return (_Guided if self.rule == "guided" else _Deconvnet).apply(*relu)
-
-
-class _CountRelus(TorchDispatchMode):
-    """Counts the ReLUs that reach the device, whoever called them."""
-
-    def __init__(self):
-        super().__init__()
-        self.met = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.overloadpacket.__name__.rstrip("_")
-        bounds = {"relu": (), "hardtanh": args[1:2], "threshold": args[1:3]}.get(name, (1,))
-        self.met += all(bound == 0 for bound in bounds)
-        return function(*args, **(kwargs or {}))
-
-
-_aten = torch.ops.aten
-_RELU = {F.relu, torch.relu, Tensor.relu, _aten.relu}
-_RELU_IN_PLACE = {torch.relu_, Tensor.relu_, _aten.relu_}
-_RELU6 = {F.relu6}
-_HARDTANH = {F.hardtanh, F.hardtanh_}
-_THRESHOLD = {F.threshold, F.threshold_, torch.threshold, torch.threshold_}
-
-
-def _as_relu(function, args, kwargs):
-    """(tensor, ceiling, in place) when this call computes min(max(x, 0), ceiling), else None."""
-    if function in _RELU or function in _RELU_IN_PLACE:
-        x, in_place = _arguments(args, kwargs, input=None, inplace=False)
-        return x, INFINITY, in_place or function in _RELU_IN_PLACE
-    if function in _RELU6:
-        x, in_place = _arguments(args, kwargs, input=None, inplace=False)
-        return x, 6.0, in_place
-    if function in _HARDTANH:
-        x, low, high, in_place = _arguments(args, kwargs, input=None, min_val=-1.0, max_val=1.0, inplace=False)
-        return (x, high, in_place or function is F.hardtanh_) if low == 0 else None
-    if function in _THRESHOLD:
-        x, threshold, value, in_place = _arguments(args, kwargs, input=None, threshold=None, value=None, inplace=False)
-        in_place = in_place or function in (F.threshold_, torch.threshold_)
-        return (x, INFINITY, in_place) if threshold == value == 0 else None
-    return None
-
-
-def _arguments(args, kwargs, **defaults):
-    """A call's arguments in the order of `defaults`, given by place or by name."""
-    return [args[i] if i < len(args) else kwargs.get(name, value) for i, (name, value) in enumerate(defaults.items())]
 
 
 # ── The gradient of a class score ────────────────────────────────────────────────────────────────────────────
@@ -177,7 +39,7 @@ def saliency(
     network: Network,
     image: Image,
     category: Category,
-    of: Score = "logit",
+    score: Score = "logit",
     rule: Rule = "gradient",
     times_input: bool = False,
     colours: Colours = "max",
@@ -189,7 +51,7 @@ def saliency(
     Args:
         image: (N, 3, H, W) in [0, 1].
         category: one class for all images, or a sequence of N of them.
-        of: the class score before softmax, or what softmax makes of it.
+        score: the class score before softmax, or what softmax makes of it.
         rule: how the gradient passes a ReLU; see `ReluRule`.
         times_input: multiply the gradient by pixel − mean pixel: the first-order share of each pixel in what
             sets the picture apart from a plain one.
@@ -201,8 +63,8 @@ def saliency(
     Raises:
         ValueError, TypeError: a bad image, category or choice; the message names it.
     """
-    targets, image = _prepare(network, image, category, of=of, colours=colours)
-    gradient = _gradient(image, rule, lambda pixels: _score(network(pixels), targets, of))
+    wanted, image = _prepare(network, image, category, score=score, colours=colours)
+    gradient = _gradient(image, rule, lambda pixels: _of(network.scores(pixels, score), wanted))
     if times_input:
         gradient = gradient * (image - _baseline(network, image, "mean"))
     return join_colours(gradient, colours)
@@ -214,7 +76,7 @@ def join_colours(gradient: Tensor, colours: Colours = "max") -> Tensor:
     "max": the largest absolute value, max_c |g_c| (Simonyan et al. 2014, section 3.1); "l2": √Σ_c g_c²;
     "signed": Σ_c g_c, the change when the pixel brightens in all colours; "all": left as they are.
     """
-    _one_of("colours", colours, Colours)
+    one_of("colours", colours, Colours)
     if colours == "max":
         return gradient.abs().amax(1, keepdim=True)
     if colours == "l2":
@@ -226,49 +88,28 @@ def _gradient(image, rule, value):
     """∂ Σ value(image) / ∂ image, with `rule` at every ReLU."""
     pixels = image.detach().clone().requires_grad_()
     with torch.enable_grad():
-        with nullcontext() if _one_of("rule", rule, Rule) == "gradient" else ReluRule(rule):
+        with nullcontext() if one_of("rule", rule, Rule) == "gradient" else ReluRule(rule):
             total = value(pixels).sum()  # images do not influence one another: one sum serves them all
         return torch.autograd.grad(total, pixels)[0]
 
 
-def _score(logits, targets, of):
-    if of == "probability":
-        logits = logits.softmax(1)
-    elif of == "log-probability":
-        logits = logits.log_softmax(1)
-    return logits.gather(1, targets[:, None])[:, 0]
+def _of(scores, wanted):
+    """Each picture's score of its own class, (N,)."""
+    return scores.gather(1, wanted[:, None])[:, 0]
 
 
 def _prepare(network, image, category, **choices):
     """Check the arguments that all maps share; the classes as a tensor (N,), and the image on the device."""
     image = check(image, "image").detach().to(network.device)
-    for name, kind in (("of", Score), ("colours", Colours)):
+    for name, kind in (("score", Score), ("colours", Colours)):
         if name in choices:
-            _one_of(name, choices[name], kind)
-    several = isinstance(category, (Sequence, Tensor)) and not isinstance(category, str)
-    categories = list(category) if several else [category] * len(image)
-    if len(categories) != len(image):
-        raise ValueError(f"category must be one class, or one for each of the {len(image)} images")
-    if not network.categories:
-        raise ValueError(f"network {network.name} has no classifier; use neurons() on one of its layers")
-    targets = [network.category(c if isinstance(c, str) else int(c)) for c in categories]
-    return torch.tensor(targets, device=network.device), image
+            one_of(name, choices[name], kind)
+    return targets(network, category, len(image)), image
 
 
 def _baseline(network, image, baseline):
     colour = {"mean": network.mean_pixel, "black": torch.zeros(3), "white": torch.ones(3)}[baseline]
     return colour.to(image).view(1, 3, 1, 1).expand_as(image)
-
-
-def _one_of(name, value, kind):
-    if value not in get_args(kind):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
-    return value
-
-
-def _at_least(name, value, least):
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, not {value}")
 
 
 # ── The remedies for noise ───────────────────────────────────────────────────────────────────────────────────
@@ -282,7 +123,7 @@ def smoothgrad(
     samples: Annotated[int, (1, 64, 1)] = 24,
     rule: Rule = "gradient",
     colours: Colours = "max",
-    of: Score = "logit",
+    score: Score = "logit",
     seed: Seed = 0,
     batch: int = 8,
 ) -> Tensor:
@@ -296,15 +137,14 @@ def smoothgrad(
         level: σ as a part of the picture's range; the paper advises 0.1 to 0.2.
         samples: how many copies.
         batch: how many pictures go through the network at once.
-        image, category, of, rule, colours: as in `saliency`.
+        image, category, score, rule, colours: as in `saliency`.
 
     Returns:
         (N, 1, H, W), or (N, 3, H, W) for `colours="all"`.
     """
-    targets, image = _prepare(network, image, category, of=of, colours=colours)
-    _at_least("level", level, 0)
-    _at_least("samples", samples, 1)
-    _at_least("batch", batch, 1)
+    wanted, image = _prepare(network, image, category, score=score, colours=colours)
+    at_least(0, level=level)
+    at_least(1, samples=samples, batch=batch)
     sigma = level * (image.amax((1, 2, 3), keepdim=True) - image.amin((1, 2, 3), keepdim=True))
     random = torch.Generator().manual_seed(seed)
 
@@ -314,7 +154,7 @@ def smoothgrad(
 
     total = torch.zeros_like(image)
     for count in _chunks(samples, batch // len(image)):
-        total += _summed_gradient(network, noisy(count), targets, of, rule)
+        total += _summed_gradient(network, noisy(count), wanted, score, rule)
     return join_colours(total / samples, colours)
 
 
@@ -325,7 +165,7 @@ def integrated_gradients(
     baseline: Baseline = "mean",
     steps: Annotated[int, (1, 100, 1)] = 32,
     colours: Colours = "signed",
-    of: Score = "logit",
+    score: Score = "logit",
     batch: int = 8,
 ) -> Tensor:
     """The gradient gathered on the straight way from a plain picture to this one, times that way.
@@ -338,20 +178,19 @@ def integrated_gradients(
         steps: points on the way. The paper sums at the right ends of the steps (equation 3); the midpoints
             taken here come closer with as many.
         batch: how many pictures go through the network at once.
-        image, category, of, colours: as in `saliency`; "signed" keeps completeness.
+        image, category, score, colours: as in `saliency`; "signed" keeps completeness.
 
     Returns:
         (N, 1, H, W), or (N, 3, H, W) for `colours="all"`.
     """
-    targets, image = _prepare(network, image, category, of=of, colours=colours)
-    _one_of("baseline", baseline, Baseline)
-    _at_least("steps", steps, 1)
-    _at_least("batch", batch, 1)
+    wanted, image = _prepare(network, image, category, score=score, colours=colours)
+    one_of("baseline", baseline, Baseline)
+    at_least(1, steps=steps, batch=batch)
     plain = _baseline(network, image, baseline)
     alphas = (torch.arange(steps, dtype=image.dtype, device=image.device) + 0.5) / steps
     total = torch.zeros_like(image)
     for some in alphas.split(max(1, batch // len(image))):
-        total += _summed_gradient(network, plain + some.view(-1, 1, 1, 1, 1) * (image - plain), targets, of)
+        total += _summed_gradient(network, plain + some.view(-1, 1, 1, 1, 1) * (image - plain), wanted, score)
     return join_colours((image - plain) * total / steps, colours)
 
 
@@ -361,10 +200,10 @@ def _chunks(total, size):
     return [min(size, total - start) for start in range(0, total, size)]
 
 
-def _summed_gradient(network, copies, targets, of, rule="gradient"):
+def _summed_gradient(network, copies, wanted, score, rule="gradient"):
     """The gradients at several copies of a batch, (K, N, 3, H, W), summed over the copies: (N, 3, H, W)."""
     count = len(copies)
-    gradient = _gradient(copies.flatten(0, 1), rule, lambda x: _score(network(x), targets.repeat(count), of))
+    gradient = _gradient(copies.flatten(0, 1), rule, lambda x: _of(network.scores(x, score), wanted.repeat(count)))
     return gradient.unflatten(0, (count, -1)).sum(0)
 
 
@@ -413,17 +252,21 @@ def neurons(
         ValueError, TypeError: a bad image, layer, channel, position or rule; the message names it.
     """
     image = check(image, "image").detach().to(network.device)
-    _one_of("rule", rule, Rule)
+    one_of("rule", rule, Rule)
     size = tuple(image.shape[-2:])
     shape = network.shape(layer, size)
-    channels = _channels(channel, shape[0], layer, len(image))
-    image = image.expand(len(channels), -1, -1, -1)
-    places = _places(position, shape, layer, len(channels))
-    index = torch.arange(len(channels), device=network.device)
+    several = isinstance(channel, (Sequence, Tensor))
+    wanted = channels(channel if several else [channel] * len(image), shape[0], layer)
+    if len(image) not in (1, len(wanted)):
+        raise ValueError(f"channel must be one, or one for each of the {len(image)} images, not {len(wanted)}")
+    wanted = torch.tensor(wanted, device=network.device)
+    image = image.expand(len(wanted), -1, -1, -1)
+    places = _places(position, shape, layer, len(wanted))
+    index = torch.arange(len(wanted), device=network.device)
     seen = {}
 
     def unit(pixels):
-        maps = network.activation(pixels, layer)[index, channels.to(network.device)]  # (N, H', W') or (N,)
+        maps = network.activation(pixels, layer)[index, wanted]  # (N, H', W') or (N,)
         flat = maps.reshape(len(maps), -1)
         seen["place"] = flat.detach().argmax(1) if places is None else places.to(flat.device)
         seen["value"] = flat.gather(1, seen["place"][:, None])[:, 0]
@@ -431,20 +274,10 @@ def neurons(
 
     gradient = _gradient(image, rule, unit)
     width = shape[2] if len(shape) == 3 else 1
-    at = torch.stack([seen["place"] // width, seen["place"] % width], 1).cpu()
+    at = torch.stack([seen["place"] // width, seen["place"] % width], 1)
     field = network.receptive_field(layer, size)
     boxes = [field.box(row, column) for row, column in at.tolist()]
-    return Neurons(gradient, seen["value"].detach(), channels, at, boxes)
-
-
-def _channels(channel, count, layer, images):
-    several = isinstance(channel, (Sequence, Tensor, range))
-    channels = torch.as_tensor(list(channel) if several else [channel] * images)
-    if len(channels) == 0 or (images > 1 and len(channels) != images):
-        raise ValueError(f"channel must be one number, or one for each of the {images} images, not {len(channels)}")
-    if channels.is_floating_point() or channels.min() < 0 or channels.max() >= count:
-        raise ValueError(f"channel must be a whole number from 0 to {count - 1} in layer {layer!r}, not {channel}")
-    return channels
+    return Neurons(gradient, seen["value"].detach(), wanted, at, boxes)
 
 
 def _places(position, shape, layer, count):
@@ -475,6 +308,7 @@ def as_picture(gradient: Tensor, clip: float = 0.995) -> Tensor:
 Method = Literal["gradient", "guided", "deconvnet", "smoothgrad", "integrated"]
 
 
+@at_once
 def sanity_check(
     network: Network,
     image: Image,
@@ -483,16 +317,16 @@ def sanity_check(
     cascade: bool = True,
     seed: Seed = 0,
 ) -> Iterator[Step]:
-    """Destroy what the network has learned, stage by stage from the top, and watch whether a map notices.
+    """Destroy what the network has learned, part by part from the top, and watch whether a map notices.
 
     Adebayo et al. 2018, cascading and independent randomisation. A copy is randomised; the
-    network itself is left alone. Step 1 is the trained network; step 1 + i has `stages(network)[i - 1]`
+    network itself is left alone. Step 1 is the trained network; step 1 + i has `parts(network)[i - 1]`
     randomised too. Departure: the paper draws new weights as before training; here the numbers of each tensor
     are shuffled, which leaves every layer its own range.
 
     Args:
         image: one picture (1, 3, H, W) in [0, 1].
-        cascade: randomise all stages from the top down to this one; otherwise this one alone.
+        cascade: randomise all parts from the top down to this one; otherwise this one alone.
 
     Yields:
         Steps whose image is the map (1, 1, H, W), the largest |value| over the colours, and whose loss
@@ -501,17 +335,13 @@ def sanity_check(
     Raises:
         ValueError, TypeError: a bad image, category or method; the message names it.
     """
-    _prepare(network, image, category)
-    if len(image) != 1:
-        raise ValueError(f"image must be one picture, not a batch of {len(image)}")
-    _one_of("method", method, Method)
-    return _sanity_steps(network, image, category, method, cascade, seed)
+    _prepare(network, single("image", image), category)
+    one_of("method", method, Method)
+    yield
 
-
-def _sanity_steps(network, image, category, method, cascade, seed):
     remedies = {"smoothgrad": smoothgrad, "integrated": integrated_gradients}
     arguments = {"colours": "max"} if method in remedies else {"rule": method}
-    names = stages(network)
+    names = parts(network)
     trained, randomised = None, copy.deepcopy(network)
     random = torch.Generator().manual_seed(seed)
     for i, name in enumerate([None, *names], start=1):
@@ -524,7 +354,7 @@ def _sanity_steps(network, image, category, method, cascade, seed):
         yield Step(i, len(names) + 1, heat, {"rank correlation": rank_correlation(heat, trained)})
 
 
-def stages(network: Network) -> list[str]:
+def parts(network: Network) -> list[str]:
     """The paths of a network's parts that hold weights, the last one first: what `sanity_check` randomises."""
     return list(reversed(_parts(network.model)))
 

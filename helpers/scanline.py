@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.images import Image, check
-from helpers.steps import Seed, Step
+from helpers.core.arguments import at_least, at_once, single, whole_numbers
+from helpers.core.images import Image
+from helpers.core.steps import Seed, Step
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Growth(Step):
     source: Tensor | None = None
 
 
+@at_once
 def scanline(
     image: Image,
     size: Annotated[int, (32, 256, 16)] = 128,
@@ -64,32 +66,40 @@ def scanline(
         An iterator of `Growth`, one for each row begun.
 
     Raises:
-        ValueError, TypeError: at once, for an argument that is out of range.
+        ValueError, TypeError: an argument that is out of range.
     """
-    check(image, "image")
-    if len(image) != 1:
-        raise ValueError(f"image must be a single picture, not a batch of {len(image)}")
+    single("image", image)
     sides = (size, size) if isinstance(size, int) else size
-    if not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(isinstance(s, int) and s > 0 for s in sides):
-        raise ValueError(f"size must be at least 1 pixel a side, one whole number or (height, width), not {size}")
+    if not isinstance(sides, (tuple, list)) or len(sides) != 2:
+        raise ValueError(f"size must be the side of a square, or (height, width), not {size}")
+    whole_numbers(1, height=sides[0], width=sides[1], levels=levels)
     if not isinstance(window, int) or window < 3 or window % 2 == 0:
         raise ValueError(f"window must be odd and at least 3, not {window}")
-    if not 0 <= epsilon < float("inf"):
-        raise ValueError(f"epsilon must be finite and at least 0, not {epsilon}")
-    if not isinstance(levels, int) or levels < 1:
-        raise ValueError(f"levels must be at least 1, not {levels}")
+    at_least(0, epsilon=epsilon)
     samples, sizes = [_whole_numbers(image)], [tuple(sides)]
     for _ in range(levels - 1):
         samples.insert(0, _halved(samples[0]))
         sizes.insert(0, tuple(-(-side // 2) for side in sizes[0]))
+    least = window * 2 ** (levels - 1)
     if min(samples[0].shape[:2]) < window:
         shape = "×".join(str(side) for side in image.shape[-2:])
-        least = window * 2 ** (levels - 1)
         raise ValueError(f"image must be at least {least}×{least} for window {window}, levels {levels}, not {shape}")
     if tileable and min(sizes[0]) < window:
-        least = window * 2 ** (levels - 1)
         raise ValueError(f"size must be at least {least} for a tileable picture with window {window}, not {size}")
-    return _coarse_to_fine(samples, sizes, window // 2, float(epsilon), tileable, seed)
+    yield
+
+    random = torch.Generator().manual_seed(seed)
+    grown = []
+    for sample, each in zip(samples, sizes, strict=True):
+        draws = torch.rand(each[0] * each[1], generator=random, dtype=torch.float64)
+        grown.append(_Level(sample, each, window // 2, float(epsilon), tileable, draws, grown[-1] if grown else None))
+    index, total = 0, sum(len(level.rounds) for level in grown)
+    for k, level in enumerate(grown, start=1):
+        for batches in level.rounds:
+            for batch in batches:
+                level.match(batch)
+            index += 1
+            yield level.growth(index, total, 2 ** (levels - k), sizes[-1])
 
 
 def _whole_numbers(image):
@@ -101,21 +111,6 @@ def _halved(sample):
     """The next coarser sample, (H, W, 3) → (H/2, W/2, 3): means of 2×2 pixels, rounded to whole numbers."""
     means = F.avg_pool2d(sample.permute(2, 0, 1)[None], 2, ceil_mode=True)  # sums of four whole numbers are exact
     return means[0].permute(1, 2, 0).round()
-
-
-def _coarse_to_fine(samples, sizes, half, epsilon, tileable, seed):
-    random = torch.Generator().manual_seed(seed)
-    levels = []
-    for sample, size in zip(samples, sizes, strict=True):
-        draws = torch.rand(size[0] * size[1], generator=random, dtype=torch.float64)
-        levels.append(_Level(sample, size, half, epsilon, tileable, draws, levels[-1] if levels else None))
-    index, total = 0, sum(len(level.rounds) for level in levels)
-    for level, times in zip(levels, [2**k for k in reversed(range(len(levels)))], strict=True):
-        for batches in level.rounds:
-            for batch in batches:
-                level.match(batch)
-            index += 1
-            yield level.growth(index, total, times, sizes[-1])
 
 
 class _Level:
@@ -141,8 +136,8 @@ class _Level:
         around = torch.tensor([(dy, dx) for dy in range(-(h // 2), h // 2 + 1) for dx in range(-(h // 2), h // 2 + 1)])
         self.rounds = [[batch.to(self.device) for batch in batches] for batches in _rounds(size, half)]
         self._list_candidates(own, around)
-        self._tell_what_is_there(own, around, tileable)
-        self._number_places(own, around, tileable)
+        self._masks(own, around, tileable)
+        self._addresses(own, around, tileable)
 
     def _list_candidates(self, own, around):
         """The pixels of the sample, in reading order, whose neighbours all lie inside it, and those neighbours."""
@@ -167,7 +162,7 @@ class _Level:
         self.shown = self.sample[self.candidates[:, 0], self.candidates[:, 1]] / 255  # in [0, 1]
         self.begun = self.coarser is not None  # the very first pixel has no neighbours and is drawn from all
 
-    def _tell_what_is_there(self, own, around, tileable):
+    def _masks(self, own, around, tileable):
         """Which neighbours are there when a pixel's turn comes: a pattern of ones and zeros, and each pixel's pattern.
 
         One is there if it comes earlier in reading order. Across the seams of a tileable picture the last rows and
@@ -197,7 +192,7 @@ class _Level:
         self.canvas = self.canvas.to(exact)
         self.colours = (self.shown * 255).round().to(exact)
 
-    def _number_places(self, own, around, tileable):
+    def _addresses(self, own, around, tileable):
         """Where pixels and their neighbours lie on the canvas, and where else each pixel must be written."""
         height, width = self.size
         y, x = (torch.arange(side) for side in self.size)

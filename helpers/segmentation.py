@@ -6,7 +6,7 @@ Sources:
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
@@ -14,8 +14,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from helpers.images import Image, check
-from helpers.networks import Category, Network
+from helpers.core.arguments import at_least, one_of, single, with_knobs_of
+from helpers.core.images import Image
+from helpers.core.networks import Category, Network
 from helpers.saliency import saliency, smoothgrad
 
 Heat = Literal["smoothgrad", "gradient", "guided"]
@@ -42,46 +43,16 @@ class Segmentation:
 
     def cut_out(self, image: Tensor, fill: float = 1.0) -> Tensor:
         """The picture (1, 3, H, W) with `fill` for everything but the object."""
-        return torch.where(self.mask, image.detach().cpu(), torch.tensor(fill, dtype=image.dtype))
-
-
-def segment(
-    network: Network,
-    image: Image,
-    category: Category,
-    heat: Heat = "smoothgrad",
-    foreground: Annotated[float, (0.5, 0.99, 0.01)] = 0.95,
-    background: Annotated[float, (0.05, 0.9, 0.05)] = 0.3,
-    blur: Annotated[float, (0.0, 12.0, 0.5)] = 4.0,
-    iterations: Annotated[int, (1, 10, 1)] = 5,
-    largest: bool = True,
-) -> Segmentation:
-    """The object that a class score hangs on, cut out without ever having been shown an outline.
-
-    Departure from Simonyan et al. 2014: they take the plain gradient (`heat="gradient"`, `blur=0`), and cut the
-    graph once, with colours that stay as the map gave them.
-
-    Args:
-        image: one picture (1, 3, H, W) in [0, 1].
-        heat: the saliency map whose quantiles make the seeds.
-        foreground, background, blur, iterations, largest: as in `grabcut`.
-    """
-    if heat not in get_args(Heat):
-        raise ValueError(f"heat must be one of {', '.join(map(repr, get_args(Heat)))}, not {heat!r}")
-    if len(check(image, "image")) != 1:  # before any work is done
-        raise ValueError(f"image must be one picture, not a batch of {len(image)}")
-    maps = {"gradient": saliency, "smoothgrad": smoothgrad}
-    values = maps[heat](network, image, category) if heat in maps else saliency(network, image, category, rule=heat)
-    return grabcut(image, values, foreground, background, blur, iterations, largest)
+        return torch.where(self.mask, image.detach().to(self.mask.device), fill)
 
 
 def grabcut(
     image: Tensor,
     heat: Tensor,
-    foreground: float = 0.95,
-    background: float = 0.3,
-    blur: float = 4.0,
-    iterations: int = 5,
+    foreground: Annotated[float, (0.5, 0.99, 0.01)] = 0.95,
+    background: Annotated[float, (0.05, 0.9, 0.05)] = 0.3,
+    blur: Annotated[float, (0.0, 12.0, 0.5)] = 4.0,
+    iterations: Annotated[int, (1, 10, 1)] = 5,
     largest: bool = True,
 ) -> Segmentation:
     """Grow an object from the hottest pixels of a map by the colours of the picture (OpenCV's GrabCut).
@@ -101,10 +72,8 @@ def grabcut(
         ValueError: more than one picture, a map of another size or with NaN, quantiles not in the order
             0 < background < foreground < 1, or a map without enough pixels above or below its quantiles.
     """
-    if len(check(image, "image")) != 1:
-        raise ValueError(f"image must be one picture, not a batch of {len(image)}")
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, not {iterations}")
+    single("image", image)
+    at_least(1, iterations=iterations)
     seeds = _seeds(image, heat, foreground, background, blur)
     pixels = (image[0].detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     # pixels without a seed start as probable background: the object has to win them
@@ -113,7 +82,8 @@ def grabcut(
     cv2.setRNGSeed(0)  # its clustering of colours starts at random
     cv2.grabCut(np.ascontiguousarray(pixels[..., ::-1]), labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
     mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    return Segmentation(torch.from_numpy(_largest_piece(mask) if largest else mask), torch.from_numpy(seeds))
+    mask = _largest_piece(mask) if largest else mask
+    return Segmentation(*(torch.from_numpy(found).to(image.device) for found in (mask, seeds)))
 
 
 def _seeds(image, heat, foreground, background, blur):
@@ -122,8 +92,7 @@ def _seeds(image, heat, foreground, background, blur):
         raise ValueError(
             f"0 < background < foreground < 1 must hold, not background {background} and foreground {foreground}"
         )
-    if blur < 0:
-        raise ValueError(f"blur must be at least 0, not {blur}")
+    at_least(0, blur=blur)
     if heat.numel() != height * width or tuple(heat.shape[-2:]) != (height, width):
         raise ValueError(f"heat must be one map of {height}×{width} pixels, not {tuple(heat.shape)}")
     heat = heat.detach().cpu().reshape(height, width).double().numpy()
@@ -145,6 +114,25 @@ def _seeds(image, heat, foreground, background, blur):
 def _largest_piece(mask):
     pieces, count = ndimage.label(mask)  # pixels that share an edge belong together
     return pieces == 1 + np.argmax(ndimage.sum_labels(mask, pieces, range(1, count + 1)))
+
+
+@with_knobs_of(grabcut)
+def segment(network: Network, image: Image, category: Category, heat: Heat = "smoothgrad", **knobs) -> Segmentation:
+    """The object that a class score hangs on, cut out without ever having been shown an outline.
+
+    Departure from Simonyan et al. 2014: they take the plain gradient (`heat="gradient"`, `blur=0`), and cut the
+    graph once, with colours that stay as the map gave them.
+
+    Args:
+        image: one picture (1, 3, H, W) in [0, 1].
+        heat: the saliency map whose quantiles make the seeds.
+        **knobs: those of `grabcut`.
+    """
+    one_of("heat", heat, Heat)
+    single("image", image)  # before any work is done
+    maps = {"gradient": saliency, "smoothgrad": smoothgrad}
+    values = maps[heat](network, image, category) if heat in maps else saliency(network, image, category, rule=heat)
+    return grabcut(image, values, **knobs)
 
 
 def overlap(box: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:

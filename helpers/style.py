@@ -5,18 +5,23 @@ where things are (feature reconstruction), Gram matrices of several layers say w
 is optimised until it satisfies both.
 """
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-from helpers.ascent import total_variation
-from helpers.images import Image, check, resize
-from helpers.networks import Layer, Network
-from helpers.steps import Seed, Step
-from helpers.texture import SMALLEST, gram, gram_distance, layer_weights, minimise, noise, stages, viewer
+from helpers.core.activations import distance
+from helpers.core.arguments import above, at_least, at_once, from_to, one_of, single
+from helpers.core.descent import Objective, adam, lbfgs
+from helpers.core.images import Image, check, resize
+from helpers.core.networks import Layer, Network
+from helpers.core.priors import total_variation
+from helpers.core.steps import Seed, Step
+from helpers.texture import SMALLEST, gram, gram_distance, layer_weights, layers_to, noise_about, viewer
+
+Start = Literal["content", "noise"]
+Optimiser = Literal["L-BFGS", "Adam"]
 
 # The layer whose activations are the content; chosen by looking, at a depth like that of Gatys' conv4_2 in VGG.
 CONTENT = {
@@ -34,16 +39,6 @@ CONTENT = {
 
 # Luminance and two chrominances of the NTSC standard (YIQ).
 LUMINANCE = (0.299, 0.587, 0.114)
-
-
-def content_distance(features: Tensor, target: Tensor) -> Tensor:
-    """‖F − P‖² / ‖P‖² for each of a batch, (N, C, H, W) → (N,): 0 is the same, 1 as far as F = 0.
-
-    Equation 1 of Gatys et al. (2016) has ½‖F − P‖²; dividing by the target's size is the departure that lets one
-    weight mean the same in every network.
-    """
-    distance = (features - target).square().flatten(1).sum(1)
-    return distance / target.square().sum().clamp_min(1e-12)
 
 
 def blended_grams(network: Network, styles: Sequence[Tensor], shares: Sequence[float], layers, whole=True):
@@ -71,11 +66,12 @@ def style_objective(
     style_weights: Mapping[str, float],
     tv_weight: float = 0.0,
     whole: bool = True,
-) -> Callable[[Tensor], dict[str, Tensor]]:
+) -> Objective:
     """Equation 7 of Gatys et al. (2016) as a function from images (N, 3, H, W) to its terms by name, each (N,).
 
     L = α · content + Σ_l w_l · style_l + tv: the content term compares one layer's activations with those of
-    `content` (1, 3, H, W), each style term one layer's Gram matrix with that of `grams`.
+    `content` (N or 1, 3, H, W), each style term one layer's Gram matrix with that of `grams`. Departure from equation
+    1, which has ½‖F − P‖²: dividing by ‖P‖² lets one weight mean the same in every network.
     """
     show = viewer(network, whole)
     with torch.no_grad():
@@ -86,7 +82,7 @@ def style_objective(
         values = network.activations(show(images), asked) if asked else {}
         found = {}
         if content_weight:
-            found["content"] = content_weight * content_distance(values[content_layer], target)
+            found["content"] = content_weight * distance(values[content_layer], target)
         for layer, weight in style_weights.items():
             found[f"style {layer}"] = weight * gram_distance(gram(values[layer]), grams[layer])
         if tv_weight:  # an addition to the paper: it takes out the grain that Gram matrices leave open
@@ -107,6 +103,7 @@ def with_colour_of(image: Tensor, content: Tensor) -> Tensor:
     return (content + brightness - (content * weights).sum(1, keepdim=True)).clamp(0, 1)
 
 
+@at_once
 def style_transfer(
     network: Network,
     content: Image,
@@ -115,14 +112,14 @@ def style_transfer(
     content_weight: Annotated[float, (0.0, 2.0, 0.1)] = 1.0,
     content_layer: Layer | None = None,
     depth: Annotated[int, (1, 5, 1)] = 5,
-    start: Literal["content", "noise"] = "content",
+    start: Start = "content",
     tv_weight: Annotated[float, (0.0, 1000.0, 10.0)] = 30.0,
     style_scale: Annotated[float, (0.25, 2.0, 0.25)] = 1.0,
     keep_colour: bool = False,
     second: Image | None = None,
     blend: Annotated[float, (0.0, 1.0, 0.1)] = 0.5,
     levels: Annotated[int, (1, 3, 1)] = 2,
-    optimiser: Literal["L-BFGS", "Adam"] = "L-BFGS",
+    optimiser: Optimiser = "L-BFGS",
     steps: Annotated[int, (10, 500, 10)] = 200,
     seed: Seed = 0,
     whole: bool = True,
@@ -137,7 +134,7 @@ def style_transfer(
         style_weight: the weight of all style terms together; with `content_weight` the α and β of the paper.
         content_weight: 0 leaves pure texture synthesis.
         content_layer: whose activations are to be kept; default: the network's entry in `CONTENT`.
-        depth: take the style from the layers up to conv1 (1) … conv5 (5), see `texture.stages`.
+        depth: take the style from the layers up to conv1 (1) … conv5 (5), see `texture.layers_to`.
         start: the content itself, or noise of `seed`.
         tv_weight: weight of the total variation, the mean squared step between neighbouring pixels.
         style_scale: the style picture is scaled by this first; larger means coarser strokes.
@@ -146,102 +143,70 @@ def style_transfer(
         levels: solve at 1/2^(levels−1) of the size first and enlarge, so that strokes may grow large. Each level
             has half of the evaluations of the one before, as each costs four times as much.
         steps: evaluations of network and gradient, all levels together.
-        whole: show the network enlarged pictures where its first layer skips pixels, see `texture.enlarge`; four
+        whole: show the network enlarged pictures where its first layer skips pixels, see `texture.doubled`; four
             times the work.
         layers: instead of `depth`, any layers whose output is (N, C, H, W).
         weights: one for each style layer; default: all alike. They are divided by their sum.
 
     Raises:
-        ValueError, TypeError: at once, for an argument that is out of range.
+        ValueError, TypeError: an argument that is out of range.
     """
     check(content, "content")
-    for name, picture in (("style", style), ("second", second)):
-        if picture is not None and len(check(picture, name)) != 1:
-            raise ValueError(f"{name} must be a single picture, not a batch of {len(picture)}")
-    for name, value in (("style_weight", style_weight), ("content_weight", content_weight), ("tv_weight", tv_weight)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be finite and at least 0, not {value}")
+    single("style", style)
+    if second is not None:
+        single("second", second)
+    at_least(0, style_weight=style_weight, content_weight=content_weight, tv_weight=tv_weight)
     if style_weight == content_weight == 0:
         raise ValueError("style_weight and content_weight must not both be 0")
-    if not style_scale > 0:
-        raise ValueError(f"style_scale must be above 0, not {style_scale}")
-    if not 0 <= blend <= 1:
-        raise ValueError(f"blend must be from 0 to 1, not {blend}")
-    if steps < 1 or levels < 1 or steps < levels:
-        raise ValueError(
-            f"levels and steps must be at least 1, and steps no fewer than levels, not {levels} and {steps}"
-        )
-    if start not in ("content", "noise"):
-        raise ValueError(f"start must be 'content' or 'noise', not {start!r}")
-    if optimiser not in OPTIMISERS:
-        raise ValueError(f"optimiser must be 'L-BFGS' or 'Adam', not {optimiser!r}")
+    above(0, style_scale=style_scale)
+    from_to(0, 1, blend=blend)
+    at_least(1, levels=levels)
+    at_least(levels, steps=steps)
+    one_of("start", start, Start)
+    one_of("optimiser", optimiser, Optimiser)
     if min(content.shape[-2:]) // 2 ** (levels - 1) < SMALLEST:
         raise ValueError(f"content must have at least {SMALLEST} pixels a side at the coarsest of {levels} levels")
     content_layer = content_layer or CONTENT.get(network.name)
     if content_layer is None:
         raise ValueError(f"content_layer must be named for network {network.name}")
     network.path(content_layer)
-    layers = stages(network, depth) if layers is None else list(layers)
-    style_weights = {
-        layer: style_weight * weight
-        for layer, weight in layer_weights(network, layers, weights).items()
-        if style_weight
-    }
+    layers = layers_to(network, depth) if layers is None else list(layers)
+    shares = layer_weights(network, layers, weights)
+    style_weights = {layer: style_weight * share for layer, share in shares.items() if style_weight}
+    yield
 
     content = content.to(network.device)
-    styles, shares = [style], [1.0]
-    if second is not None:
-        styles, shares = [style, second], [1 - blend, blend]
+    styles, parts = ([style], [1.0]) if second is None else ([style, second], [1 - blend, blend])
     styles = [_scaled(picture.to(network.device), style_scale) for picture in styles]
-    grams = blended_grams(network, styles, shares, list(style_weights), whole)
-    image = content
-    if start == "noise":
-        image = torch.cat([noise(styles[0], content.shape[-2:], seed + k) for k in range(len(content))])
-    terms = {
+    grams = blended_grams(network, styles, parts, list(style_weights), whole)
+    weighing = {
         "content_layer": content_layer,
         "content_weight": content_weight,
         "style_weights": style_weights,
         "tv_weight": tv_weight,
         "whole": whole,
     }
-    finish = (lambda image: with_colour_of(image, content)) if keep_colour else (lambda image: image)
-    return _coarse_to_fine(network, content, image, grams, terms, levels, steps, OPTIMISERS[optimiser], finish)
+    full, done = tuple(content.shape[-2:]), 0
+    image = content
+    if start == "noise":
+        image = torch.cat([noise_about(styles[0], full, seed + k) for k in range(len(content))])
+    for level in reversed(range(levels)):  # the same problem at one size after another, each from the one before
+        size = tuple(side // 2**level for side in full)
+        small, begin = resize(content, size), resize(image.clamp(0, 1), size)
+        if optimiser == "Adam":
+            points = adam(style_objective(network, small, grams, **weighing), begin, rate=0.02, within=(0, 1))
+        else:
+            points = lbfgs([style_objective(network, one, grams, **weighing) for one in small.split(1)], begin)
+        share = -(-(steps - done) * 2**level // (2 ** (level + 1) - 1))  # 4:2:1 for three levels
+        for index, (point, terms) in zip(range(done + 1, done + share + 1), points, strict=False):
+            image = point.clamp(0, 1)
+            shown = resize(image, full)
+            losses = {name: values.mean().item() for name, values in terms.items()}
+            yield Step(index, steps, with_colour_of(shown, content) if keep_colour else shown, losses)
+        done += share
 
 
 def _scaled(picture, scale):
     height, width = picture.shape[-2:]
     size = (max(SMALLEST, round(height * scale)), max(SMALLEST, round(width * scale)))
     return resize(picture, size)
-
-
-def _coarse_to_fine(network, content, image, grams, terms, levels, steps, optimise, finish):
-    """The same problem at one size after another; each starts from the enlarged result of the one before."""
-    full, done = tuple(content.shape[-2:]), 0
-    for level in reversed(range(levels)):
-        size = tuple(side // 2**level for side in full)
-        objectives = [style_objective(network, one, grams, **terms) for one in resize(content, size).split(1)]
-        share = -(-(steps - done) * 2**level // (2 ** (level + 1) - 1))  # 4:2:1 for three levels
-        for step in optimise(objectives, resize(image.clamp(0, 1), size), share):
-            image = step.image
-            yield Step(done + step.index, steps, finish(resize(image, full)), step.losses)
-        done += share
-
-
-def _adam(objectives, start, steps):
-    """Adam on pixels, cut to [0, 1] after every step; for `texture.minimise`'s arguments."""
-    pixels = start.detach().clone().requires_grad_()
-    adam = torch.optim.Adam([pixels], lr=0.02)
-    for index in range(1, steps + 1):
-        image = pixels.detach().clone()
-        with torch.enable_grad():
-            found = [objective(one) for objective, one in zip(objectives, pixels.split(1), strict=True)]
-            loss = sum(term.sum() for terms in found for term in terms.values())
-            (pixels.grad,) = torch.autograd.grad(loss, pixels)
-        adam.step()
-        with torch.no_grad():
-            pixels.clamp_(0, 1)
-        mean = {name: float(sum(terms[name].detach().sum() for terms in found)) / len(found) for name in found[0]}
-        yield Step(index, steps, image, mean)
-
-
-OPTIMISERS = {"L-BFGS": minimise, "Adam": _adam}

@@ -13,17 +13,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.images import Image, check
-from helpers.networks import Network
-from helpers.steps import Seed, Step
+from helpers.core.activations import distance
+from helpers.core.arguments import at_once, one_of, single, whole_numbers
+from helpers.core.descent import lbfgs
+from helpers.core.images import Image, noise
+from helpers.core.networks import Network
+from helpers.core.steps import Seed, Step
 
+Pooling = Literal["as trained", "average"]
 SMALLEST = 32  # pixels; below it the deepest layers have no room for their windows
 
 # One layer for each depth, "up to conv1" … "up to conv5". Chosen for the default network and for vgg16_edges by looking
 # at brick, gravel, grass and ihc; for the others the last layer of each resolution.
 _VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
+
 _RESNET = ("relu1", "layer1", "layer2", "layer3", "layer4")
-STAGES = {
+
+DEPTHS = {
     "efficientnet_lite0": ("relu1", "blocks.0", "blocks.1", "blocks.2", "blocks.4"),
     "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
     "vgg16": _VGG,
@@ -59,24 +65,22 @@ def gram_distance(grams: Tensor, target: Tensor) -> Tensor:
     be. Dividing by the target's own size is the departure that lets one weight mean the same at every layer of
     every network.
     """
-    distance = (grams - target).square().sum((1, 2))
-    return distance / target.square().sum((1, 2)).clamp_min(torch.finfo(target.dtype).tiny)
+    return distance(grams, target)
 
 
-def stages(network: Network, depth: int = 5) -> list[str]:
+def layers_to(network: Network, depth: int = 5) -> list[str]:
     """The layers "up to conv1" (depth 1) … "up to conv5" (depth 5) of a network of the registry.
 
     Raises:
         ValueError: depth is not from 1 to 5, or the network is not in the registry.
     """
-    if depth not in range(1, 6):
-        raise ValueError(f"depth must be from 1 to 5, not {depth}")
-    if network.name not in STAGES:
+    one_of("depth", depth, range(1, 6))
+    if network.name not in DEPTHS:
         raise ValueError(f"network {network.name} has no chosen layers; name them with layers=[…]")
-    return list(STAGES[network.name][:depth])
+    return list(DEPTHS[network.name][:depth])
 
 
-def enlarge(network: Network, images: Tensor) -> Tensor:
+def doubled(network: Network, images: Tensor) -> Tensor:
     """Twice the size where the network's first layer skips pixels, so that every pixel is looked at alike.
 
     A convolution with stride 2 meets even and odd pixels with different weights, and a picture made for it shows
@@ -89,8 +93,8 @@ def enlarge(network: Network, images: Tensor) -> Tensor:
 
 
 def viewer(network: Network, whole: bool) -> Callable[[Tensor], Tensor]:
-    """What the network is shown of images: `enlarge`d where `whole`, else the images themselves."""
-    return (lambda images: enlarge(network, images)) if whole else (lambda images: images)
+    """What the network is shown of images: `doubled` where `whole`, else the images themselves."""
+    return (lambda images: doubled(network, images)) if whole else (lambda images: images)
 
 
 def texture_objective(
@@ -103,7 +107,7 @@ def texture_objective(
 
     Args:
         weights: layer → w_l.
-        whole: `enlarge` what the network is shown.
+        whole: `doubled`, what the network is shown.
     """
     show = viewer(network, whole)
     with torch.no_grad():
@@ -114,59 +118,6 @@ def texture_objective(
         return {layer: weights[layer] * gram_distance(gram(values[layer]), targets[layer]) for layer in weights}
 
     return terms
-
-
-def minimise(
-    objectives: Sequence[Callable[[Tensor], Mapping[str, Tensor]]], start: Tensor, steps: int
-) -> Iterator[Step]:
-    """L-BFGS on pixels: a Step for each evaluation of the objective.
-
-    A Step's image is the one whose losses it carries, so the first shows the start. The pixels that are optimised
-    run free: values outside [0, 1] are cut off in what is shown, never in what is optimised, for that would
-    break the curvature that L-BFGS has gathered. Each item of the batch has its own L-BFGS and its own objective.
-
-    Args:
-        objectives: for each item of `start` a function from an image (1, 3, H, W) to named terms (1,).
-        start: images (N, 3, H, W).
-        steps: number of evaluations.
-    """
-    searches = [_Search(objective, item) for objective, item in zip(objectives, start.split(1), strict=True)]
-    for index in range(1, steps + 1):
-        image = torch.cat([search.pixels.detach() for search in searches]).clamp(0, 1)
-        losses = [search.step() for search in searches]
-        mean = {name: sum(terms[name] for terms in losses) / len(losses) for name in losses[0]}
-        yield Step(index, steps, image, mean)
-
-
-class _Search:
-    """One L-BFGS run on one image."""
-
-    def __init__(self, objective, start):
-        self.objective, self.scale, self.terms = objective, None, {}
-        self.pixels = start.detach().clone().requires_grad_()
-        # One evaluation a step, with full steps: the strong Wolfe search needed twice as many for the same loss.
-        # The tolerances are absolute in torch and would end the run early on a small loss.
-        self.lbfgs = torch.optim.LBFGS(
-            [self.pixels], lr=1, max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0
-        )
-
-    def step(self) -> dict[str, float]:
-        """Evaluate, move, and return the terms as they were before the move."""
-        self.lbfgs.step(self._evaluate)
-        return self.terms
-
-    def _evaluate(self):
-        with torch.enable_grad():
-            terms = self.objective(self.pixels)
-            loss = sum(term.sum() for term in terms.values())
-            (gradient,) = torch.autograd.grad(loss, self.pixels)
-        self.terms = {name: float(term.detach().sum()) for name, term in terms.items()}
-        if self.scale is None:
-            # torch skips an update where yᵀs < 1e-10, whatever the loss is scaled by; this takes the scale out
-            norm = float(gradient.norm())
-            self.scale = 1 / norm if norm > 0 else 1.0
-        self.pixels.grad = gradient * self.scale
-        return loss.detach() * self.scale
 
 
 class _ScaledAverage(nn.Module):
@@ -213,6 +164,7 @@ def with_average_pooling(network: Network, image: Tensor) -> Network:
     return average
 
 
+@at_once
 def texture(
     network: Network,
     image: Image,
@@ -220,7 +172,7 @@ def texture(
     size: Annotated[int, (64, 384, 32)] = 128,
     count: Annotated[int, (1, 4, 1)] = 1,
     steps: Annotated[int, (10, 500, 10)] = 100,
-    pooling: Literal["as trained", "average"] = "as trained",
+    pooling: Pooling = "as trained",
     whole: bool = True,
     seed: Seed = 0,
     layers: Sequence[str] | None = None,
@@ -230,42 +182,40 @@ def texture(
 
     Args:
         image: the texture, (1, 3, H, W); any size.
-        depth: match the layers up to conv1 (1) … conv5 (5), see `stages`.
+        depth: match the layers up to conv1 (1) … conv5 (5), see `layers_to`.
         size: of the result: the side of a square, or (height, width). It need not be the input's.
         count: how many results; number k starts from the noise of `seed + k` and depends on no other.
         steps: evaluations of network and gradient.
         pooling: "average" replaces maximum pooling, see `with_average_pooling`.
-        whole: show the network enlarged pictures where its first layer skips pixels, see `enlarge`.
+        whole: show the network enlarged pictures where its first layer skips pixels, see `doubled`.
         layers: instead of `depth`, any layers whose output is (N, C, H, W).
         weights: w_l, one for each layer; default: all alike. They are divided by their sum.
 
     Raises:
-        ValueError, TypeError: at once, for an argument that is out of range.
+        ValueError, TypeError: an argument that is out of range.
     """
-    check(image, "image")
-    if len(image) != 1:
-        raise ValueError(f"image must be a single picture, not a batch of {len(image)}")
+    single("image", image)
     if min(image.shape[-2:]) < SMALLEST:
         raise ValueError(
             f"image must have at least {SMALLEST}×{SMALLEST} pixels, not {image.shape[2]}×{image.shape[3]}"
         )
     sides = (size, size) if isinstance(size, int) else size
-    whole_numbers = isinstance(sides, (tuple, list)) and all(isinstance(side, int) for side in sides)
-    if not whole_numbers or len(sides) != 2 or min(sides) < SMALLEST:
-        raise ValueError(f"size must be at least {SMALLEST} pixels a side, one number or (height, width), not {size}")
-    if not isinstance(count, int) or not isinstance(steps, int) or count < 1 or steps < 1:
-        raise ValueError(f"count and steps must be whole numbers from 1 on, not {count} and {steps}")
-    if pooling not in ("as trained", "average"):
-        raise ValueError(f"pooling must be 'as trained' or 'average', not {pooling!r}")
-    layers = stages(network, depth) if layers is None else list(layers)
+    if not isinstance(sides, (tuple, list)) or len(sides) != 2:
+        raise ValueError(f"size must be the side of a square, or (height, width), not {size}")
+    whole_numbers(SMALLEST, height=sides[0], width=sides[1])
+    whole_numbers(1, count=count, steps=steps)
+    one_of("pooling", pooling, Pooling)
+    layers = layers_to(network, depth) if layers is None else list(layers)
     weights = layer_weights(network, layers, weights)
+    yield
 
     image = image.to(network.device)
     if pooling == "average":
         network = with_average_pooling(network, image)
     objective = texture_objective(network, image, weights, whole)
-    start = torch.cat([noise(image, tuple(sides), seed + k) for k in range(count)])
-    return minimise([objective] * count, start, steps)
+    start = torch.cat([noise_about(image, tuple(sides), seed + k) for k in range(count)])
+    for index, (point, terms) in zip(range(1, steps + 1), lbfgs([objective] * count, start), strict=False):
+        yield Step(index, steps, point.clamp(0, 1), {name: values.mean().item() for name, values in terms.items()})
 
 
 def layer_weights(network: Network, layers: Sequence[str], weights: Sequence[float] | None) -> dict[str, float]:
@@ -287,7 +237,6 @@ def layer_weights(network: Network, layers: Sequence[str], weights: Sequence[flo
     return {layer: weight / sum(weights) for layer, weight in zip(layers, weights, strict=True)}
 
 
-def noise(image: Tensor, size: tuple[int, int], seed: int) -> Tensor:
+def noise_about(image: Tensor, size: tuple[int, int], seed: int) -> Tensor:
     """White noise (1, 3, *size) about the mean colour of `image`, on its device; the same on every device."""
-    values = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed))
-    return image.mean((2, 3), keepdim=True) + 0.1 * values.to(image.device)
+    return image.mean((2, 3), keepdim=True) + 0.1 * noise((1, 3, *size), seed, image)

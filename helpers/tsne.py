@@ -15,20 +15,23 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from helpers.steps import Seed, Step
+from helpers.core.arguments import above, at_least, at_once, from_to, one_of
+from helpers.core.steps import Seed, Step
 
+Init = Literal["pca", "random"]
 MOST = 10_000  # points; P alone has N² entries, 400 MB in float32
 EXAGGERATED = 250  # steps; the paper has 50
 BLOCK = 1 << 17  # entries of the N × N matrices in work at a time, so that they stay in a core's cache
 
 
+@at_once
 def tsne(
     vectors: Tensor,
     perplexity: Annotated[float, (2.0, 200.0, "log")] = 30.0,
     learning_rate: Annotated[float, (1.0, 2000.0, "log")] | None = None,
     early_exaggeration: Annotated[float, (1.0, 40.0, 1.0)] = 12.0,
     steps: Annotated[int, (100, 2000, 50)] = 1000,
-    init: Literal["pca", "random"] = "pca",
+    init: Init = "pca",
     seed: Seed = 0,
 ) -> Iterator[Step]:
     """Lay vectors out in the plane by gradient descent on KL(P‖Q).
@@ -55,22 +58,17 @@ def tsne(
     _check_perplexity(perplexity, len(vectors))
     if learning_rate is None:
         learning_rate = max(len(vectors) / max(early_exaggeration, 1) / 4, 50)
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be above 0, not {learning_rate}")
-    if not 1 <= early_exaggeration < math.inf:
-        raise ValueError(f"early_exaggeration must be at least 1, not {early_exaggeration}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, not {steps}")
-    start = _start(vectors, init, seed)
-    return _descend(affinities(vectors, perplexity), start, learning_rate, early_exaggeration, steps)
+    above(0, learning_rate=learning_rate)
+    at_least(1, early_exaggeration=early_exaggeration, steps=steps)
+    embedding = _start(vectors, one_of("init", init, Init), seed)
+    yield
 
-
-def _descend(affinities, embedding, learning_rate, early_exaggeration, steps):
+    together = affinities(vectors, perplexity)
     velocity, gains = torch.zeros_like(embedding), torch.ones_like(embedding)
     early = min(EXAGGERATED, steps // 2)
-    entropy = torch.special.entr(affinities).sum().item()
+    entropy = torch.special.entr(together).sum().item()
     for index in range(1, steps + 1):
-        slope, cross_entropy = gradient(affinities, embedding, early_exaggeration if index <= early else 1.0)
+        slope, cross_entropy = gradient(together, embedding, early_exaggeration if index <= early else 1.0)
         momentum = 0.5 if index <= early else 0.8  # section 3.4; there it changes after 250 steps, too
         # Jacobs 1988: a coordinate that keeps going the same way goes faster, one that turns goes slower
         gains = torch.where(slope * velocity < 0, gains + 0.2, gains * 0.8).clamp_min(0.01)
@@ -85,11 +83,9 @@ def _start(vectors, init, seed):
             raise ValueError('init "pca" needs vectors with at least 2 entries; take init="random"')
         start = pca(vectors)
         return start / start[:, 0].std(correction=0) * 1e-4
-    if init == "random":
-        random = torch.Generator().manual_seed(seed)
-        start = torch.randn(len(vectors), 2, generator=random, dtype=torch.float64)
-        return start.to(vectors) * 1e-4  # the deviation; in the paper 10⁻⁴ is the variance
-    raise ValueError(f"init must be pca or random, not {init!r}")
+    random = torch.Generator().manual_seed(seed)
+    start = torch.randn(len(vectors), 2, generator=random, dtype=torch.float64)
+    return start.to(vectors) * 1e-4  # the deviation; in the paper 10⁻⁴ is the variance
 
 
 def pca(vectors: Tensor, dimensions: int = 2) -> Tensor:
@@ -102,8 +98,7 @@ def pca(vectors: Tensor, dimensions: int = 2) -> Tensor:
     """
     vectors = _check(vectors)
     most = min(vectors.shape)
-    if not 1 <= dimensions <= most:
-        raise ValueError(f"dimensions must be from 1 to {most} (the smaller of N and D), not {dimensions}")
+    from_to(1, most, dimensions=dimensions)
     centred = vectors.double() - vectors.double().mean(0)
     if len(centred) < centred.shape[1]:  # XXᵀ has the same eigenvalues as XᵀX and is smaller
         sides = _top_eigenvectors(centred @ centred.T, dimensions)
@@ -216,8 +211,8 @@ def snap_to_grid(embedding: Tensor, columns: int | None = None) -> Tensor:
     if embedding.shape[1] != 2:
         raise ValueError(f"embedding must have shape (N, 2), not {tuple(embedding.shape)}")
     count = len(embedding)
-    if columns is not None and columns < 1:
-        raise ValueError(f"columns must be at least 1, not {columns}")
+    if columns is not None:
+        at_least(1, columns=columns)
     columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = -(-count // columns)
     low, high = embedding.amin(0).double(), embedding.amax(0).double()
@@ -228,7 +223,7 @@ def snap_to_grid(embedding: Tensor, columns: int | None = None) -> Tensor:
     up = 1 - (cells[:, 0] + 0.5) / rows
     apart = torch.cdist(points, torch.stack([across, up], 1).double()).square()
     _, chosen = linear_sum_assignment(apart.numpy())
-    return cells[torch.from_numpy(chosen)]
+    return cells[torch.from_numpy(chosen)].to(embedding.device)
 
 
 def _check(vectors, name="vectors", fewest=4, most=MOST):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers import networks
+from helpers.core import networks, registry
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 
@@ -12,6 +12,12 @@ DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 def device(request):
     """The CPU, and CUDA where there is one."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def pictures_on_the_cpu(monkeypatch):
+    """Networks and pictures start on the CPU, as on most machines; a test moves to its `device` by itself."""
+    monkeypatch.setattr("helpers.core.compute.device", lambda: torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
@@ -27,18 +33,9 @@ def untrained():
 
     def build(name: str) -> networks.Network:
         if name not in built:
-            source = networks.SOURCES[name]
+            source = registry.SOURCES[name]
             torch.manual_seed(0)
-            model = source.build()
-            built[name] = networks.Network(
-                model,
-                name,
-                mean=source.mean,
-                std=source.std,
-                bgr=source.bgr,
-                categories=[f"class {i}" for i in range(1000)] if source.classes else (),
-                layers=source.name_layers(model),
-            )
+            built[name] = networks.wrap(source.build(), source)
         return built[name]
 
     return build
@@ -51,5 +48,5 @@ def offline(monkeypatch):
     def refuse(url):
         raise ConnectionError(f"no answer from {url}")
 
-    monkeypatch.setattr("helpers.networks.impatient", refuse)
-    monkeypatch.setattr("helpers.photos.impatient", refuse)
+    monkeypatch.setattr("helpers.core.registry.impatient", refuse)
+    monkeypatch.setattr("helpers.core.photos.impatient", refuse)

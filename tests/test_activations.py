@@ -6,8 +6,8 @@ from torch import nn
 from torch.autograd import grad
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from helpers.activations import ReceptiveField, capture, split_path, trace
-from helpers.networks import SOURCES
+from helpers.core.activations import ReceptiveField, capture, split_path, trace
+from helpers.core.registry import SOURCES
 
 TORCHVISION = [name for name, source in SOURCES.items() if source.url]
 
@@ -166,7 +166,7 @@ def seen_by(network, layer, row, column, size):
     ],
 )
 def test_receptive_fields_equal_the_gradient_mask(monkeypatch, name, layers):
-    from helpers.networks import Network
+    from helpers.core.networks import Network
 
     # a maximum passes its gradient to one pixel only; an average shows every pixel it could have been
     average = torch.nn.functional.avg_pool2d

@@ -9,25 +9,22 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from helpers import ascent, photos
+from helpers import ascent
 from helpers.ascent import (
-    COLOURS,
-    POWER,
     PRESETS,
     ascend,
-    blur_slightly,
     class_ascent,
     clip_small_gradients,
     clip_small_pixels,
-    decorrelated,
     direction_ascent,
     jittered,
     preset_ascent,
-    total_variation,
     unit_ascent,
 )
-from helpers.networks import Network
-from helpers.steps import finish
+from helpers.core import photos
+from helpers.core.networks import Network
+from helpers.core.priors import COLOURS, POWER, blur_slightly, decorrelated, total_variation
+from helpers.core.steps import finish
 
 BETAS = (1, 1.5, 2, 2.5, 3)
 SMALL = {"size": 64, "steps": 8}

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from helpers import deepdream as module
+from helpers.core.networks import Network
+from helpers.core.photos import photo
+from helpers.core.steps import finish, record
 from helpers.deepdream import best_match, deepdream, enlarge, gradients, tiled_gradients, zoom
-from helpers.networks import Network
-from helpers.photos import photo
-from helpers.steps import finish, record
 
 
 @pytest.fixture(scope="module")

@@ -155,7 +155,7 @@ def test_what_a_call_may_not_do():
     assert given[1].tolist() == [1, 1], "the reader's function had a copy"
 
     def borrows(image):
-        from helpers.ascent import total_variation
+        from helpers.core.priors import total_variation
 
         return total_variation(image)
 

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from skimage.filters import gabor_kernel
 from torch import nn
 
-from helpers import filters, images, networks, photos
-from helpers.networks import SOURCES, Network
+from helpers import filters, gabor, stimulus
+from helpers.core import images, networks, photos
+from helpers.core.networks import Network
+from helpers.core.registry import SOURCES
 
 
 @pytest.fixture(scope="module")
@@ -252,11 +254,11 @@ def exhaustive(weights, pictures, origin, mean, contrast):
     return best
 
 
-@pytest.mark.parametrize("origin", filters.Origin.__args__)
+@pytest.mark.parametrize("origin", stimulus.Origin.__args__)
 def test_the_closest_patch_is_that_of_an_exhaustive_search(origin, random_filters, device):
     pictures = [noise(9, 11, 2), noise(3, 20, 3), noise(12, 7, 4)]  # the second is too low for a patch
     mean = torch.tensor([0.4, 0.5, 0.6])
-    found = filters.closest_patches(random_filters.to(device), iter(pictures), origin, mean, contrast=0.2)
+    found = stimulus.closest_patches(random_filters.to(device), iter(pictures), origin, mean, contrast=0.2)
     expected = exhaustive(random_filters, pictures, origin, mean.numpy(), 0.2)
     assert found.seen == 6 * 8 + 9 * 4
     for i, (cosine, index, (top, left)) in enumerate(expected):
@@ -270,7 +272,7 @@ def test_a_hidden_filter_is_found_and_reaches_the_bound(random_filters):
     picture = noise(40, 50)
     stimulus = 0.5 + 0.1 * random_filters[2] / random_filters[2].abs().max()
     picture[0, :, 21:25, 33:37] = stimulus
-    found = filters.closest_patches(random_filters, [picture])
+    found = stimulus.closest_patches(random_filters, [picture])
     assert found.corners[2] == (21, 33)
     assert found.cosines[2].item() == pytest.approx(1, abs=1e-6)
     assert found.cosines.max() <= 1 + 1e-6
@@ -278,17 +280,17 @@ def test_a_hidden_filter_is_found_and_reaches_the_bound(random_filters):
 
 def test_bands_change_nothing(random_filters, monkeypatch):
     picture = noise(30, 20)
-    whole = filters.closest_patches(random_filters, [picture])
-    bands = filters._bands
+    whole = stimulus.closest_patches(random_filters, [picture])
+    bands = stimulus._bands
     monkeypatch.setattr(filters, "_bands", lambda *shape: bands(*shape, largest=48 * 17 * 4))
-    assert len(list(filters._bands(picture, 4, 4, 5))) == 7
-    cut = filters.closest_patches(random_filters, [picture])
+    assert len(list(stimulus._bands(picture, 4, 4, 5))) == 7
+    cut = stimulus.closest_patches(random_filters, [picture])
     assert whole.corners == cut.corners and whole.seen == cut.seen == 27 * 17
     torch.testing.assert_close(whole.cosines, cut.cosines)
 
 
 def test_flat_patches_are_no_match(random_filters):
-    found = filters.closest_patches(random_filters, [torch.full((1, 3, 8, 8), 0.7)], "the patch's mean")
+    found = stimulus.closest_patches(random_filters, [torch.full((1, 3, 8, 8), 0.7)], "the patch's mean")
     assert found.cosines.isnan().all() and found.seen == 25
 
 
@@ -305,13 +307,13 @@ def test_flat_patches_are_no_match(random_filters):
 )
 def test_a_search_says_what_is_wrong(arguments, message, random_filters):
     with pytest.raises(ValueError, match=message):
-        filters.closest_patches(**({"weights": random_filters, "pictures": [noise(9, 9)]} | arguments))
+        stimulus.closest_patches(**({"weights": random_filters, "pictures": [noise(9, 9)]} | arguments))
 
 
 @pytest.mark.parametrize(("name", "layer", "channel"), [("alexnet", "conv1", 7), ("vgg16_edges", "conv1_1", 3)])
 def test_the_climb_ends_at_the_filter(name, layer, channel, untrained):
     net = untrained(name)
-    steps = list(filters.ascent(net, layer, channel, steps=12, seed=3))
+    steps = list(stimulus.ascent(net, layer, channel, steps=12, seed=3))
     weight = filters.filters(net)[channel]
     closed_form = weight / weight.norm()
     torch.testing.assert_close(steps[-1].image[0], closed_form, atol=1e-3, rtol=0)
@@ -329,14 +331,14 @@ def test_the_climb_follows_its_formula_and_its_seed(lite0):
     weight = filters.filters(lite0)[:1]
     x = torch.randn(1, 3, 3, 3, generator=torch.Generator().manual_seed(5))
     x = x / x.norm() + 0.3 * weight / weight.norm()
-    first, again, other = (next(filters.ascent(lite0, rate=0.3, seed=seed)).image for seed in (5, 5, 6))
+    first, again, other = (next(stimulus.ascent(lite0, rate=0.3, seed=seed)).image for seed in (5, 5, 6))
     torch.testing.assert_close(first, x / x.norm())
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 def test_the_climb_runs_on_any_device(device):
     net = networks.load("efficientnet_lite0", device=device)
-    step = list(filters.ascent(net, channel=3, steps=10))[-1]
+    step = list(stimulus.ascent(net, channel=3, steps=10))[-1]
     assert step.image.device.type == device and step.losses["cosine"] > 0.999
 
 
@@ -352,7 +354,7 @@ def test_the_climb_runs_on_any_device(device):
 )
 def test_the_climb_is_refused_before_its_first_step(arguments, message, lite0):
     with pytest.raises(ValueError, match=message):
-        filters.ascent(lite0, **arguments)
+        stimulus.ascent(lite0, **arguments)
 
 
 # ── Where such filters come from ─────────────────────────────────────────────────────────────────────────────
@@ -361,11 +363,11 @@ def test_the_climb_is_refused_before_its_first_step(arguments, message, lite0):
 def test_random_patches_are_centred_seeded_and_not_flat():
     picture = noise(30, 40)
     picture[..., :20] = 0.3  # half of it is flat
-    patches = filters.random_patches([picture], 5, 400)
+    patches = gabor.random_patches([picture], 5, 400)
     assert 150 < len(patches) < 300 and patches.shape[1:] == (3, 5, 5)
     assert patches.mean((1, 2, 3)).abs().max() < 1e-6 and patches.flatten(1).std(1).min() >= 0.02
-    assert torch.equal(patches, filters.random_patches([picture], 5, 400))
-    assert not torch.equal(patches[:50], filters.random_patches([picture], 5, 400, seed=1)[:50])
+    assert torch.equal(patches, gabor.random_patches([picture], 5, 400))
+    assert not torch.equal(patches[:50], gabor.random_patches([picture], 5, 400, seed=1)[:50])
 
 
 @pytest.mark.parametrize(
@@ -380,7 +382,7 @@ def test_random_patches_are_centred_seeded_and_not_flat():
 )
 def test_random_patches_say_what_is_wrong(pictures, size, count, message):
     with pytest.raises(ValueError, match=message):
-        filters.random_patches(pictures, size, count)
+        gabor.random_patches(pictures, size, count)
 
 
 def test_components_mixed_by_hand_are_found_again():
@@ -389,28 +391,28 @@ def test_components_mixed_by_hand_are_found_again():
     sources = torch.rand(4000, 6, generator=random).log() * torch.randn(4000, 6, generator=random).sign()
     true = torch.randn(6, 3, 2, 2, generator=random)
     patches = torch.einsum("nk,kchw->nchw", sources, true)
-    found = filters.independent_components(patches, 6)
+    found = gabor.independent_components(patches, 6)
     cosines = F.cosine_similarity(found.flatten(1)[:, None], true.flatten(1)[None], dim=2).abs()
     assert cosines.amax(1).min() > 0.97 and len(set(cosines.argmax(1).tolist())) == 6
     strengths = found.flatten(1).norm(dim=1)
     assert (strengths.diff() <= 0).all()
-    inverse = filters.independent_components(patches, 6, "filter")
+    inverse = gabor.independent_components(patches, 6, "filter")
     torch.testing.assert_close(inverse.flatten(1) @ found.flatten(1).T, torch.eye(6), atol=1e-3, rtol=0)
 
 
 def test_components_of_photos_are_waves_under_a_bell():
     scenes = [photos.photo(name) for name in photos.SCENES[:5]]
-    learned = filters.independent_components(filters.random_patches(scenes, 9, 2000), 20)
-    explained = [filters.fit_gabor(learned[i : i + 1]).explained for i in range(4, 10)]
-    before = [filters.fit_gabor(filters.untrained("alexnet")[i : i + 1]).explained for i in range(3)]
+    learned = gabor.independent_components(gabor.random_patches(scenes, 9, 2000), 20)
+    explained = [gabor.fit_gabor(learned[i : i + 1]).explained for i in range(4, 10)]
+    before = [gabor.fit_gabor(filters.untrained("alexnet")[i : i + 1]).explained for i in range(3)]
     assert np.median(explained) > 0.7 and max(before) < 0.2
 
 
 def test_components_say_what_is_wrong(random_filters):
     with pytest.raises(ValueError, match="count must be from 1 to 4 for these patches, not 5"):
-        filters.independent_components(random_filters, 5)
+        gabor.independent_components(random_filters, 5)
     with pytest.raises(ValueError, match="shown must be 'stimulus' or 'filter', not 'both'"):
-        filters.independent_components(random_filters, 3, "both")
+        gabor.independent_components(random_filters, 3, "both")
 
 
 # ── Gabor ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -418,7 +420,7 @@ def test_components_say_what_is_wrong(random_filters):
 
 @pytest.mark.parametrize(("angle", "phase", "aspect"), [(0, 0, 1.0), (30, 90, 0.7), (115, 200, 0.5)])
 def test_gabor_is_scikit_images(angle, phase, aspect):
-    ours = filters.gabor(21, 0.12, angle, phase, 2.5, aspect)
+    ours = gabor.gabor(21, 0.12, angle, phase, 2.5, aspect)
     kernel = gabor_kernel(
         0.12,
         math.radians(angle),
@@ -433,34 +435,34 @@ def test_gabor_is_scikit_images(angle, phase, aspect):
 
 
 def test_gabor_moves_with_its_centre():
-    middle = filters.gabor(15, 0.2, 40, 60, 2)
-    moved = filters.gabor(15, 0.2, 40, 60, 2, centre=(2, -3))
+    middle = gabor.gabor(15, 0.2, 40, 60, 2)
+    moved = gabor.gabor(15, 0.2, 40, 60, 2, centre=(2, -3))
     torch.testing.assert_close(moved[:12, 2:], middle[3:, :13])
 
 
 @pytest.mark.parametrize("bad", [{"size": 0}, {"width": 0.0}, {"aspect": -1.0}])
 def test_gabor_says_what_is_wrong(bad):
     with pytest.raises(ValueError, match="size, width and aspect must be above 0"):
-        filters.gabor(**bad)
+        gabor.gabor(**bad)
 
 
 @pytest.mark.parametrize(("angle", "phase"), [(20, 90), (130, 300), (75, 10)])
 def test_a_fit_finds_the_gabor_that_was_drawn(angle, phase):
-    wave = filters.gabor(11, 0.15, angle, phase, 2.0, 0.8, centre=(0.7, -1.2))
+    wave = gabor.gabor(11, 0.15, angle, phase, 2.0, 0.8, centre=(0.7, -1.2))
     colour = torch.tensor([0.2, -0.9, 0.5]).view(1, 3, 1, 1)
-    fit = filters.fit_gabor(3 * colour * wave)
+    fit = gabor.fit_gabor(3 * colour * wave)
     assert fit.explained > 0.999
     torch.testing.assert_close(fit.picture, 3 * colour * wave, atol=0.05, rtol=0)
     assert fit.frequency == pytest.approx(0.15, abs=0.01) and fit.angle == pytest.approx(angle, abs=2)
     # the sign of the colour is free: a phase half a turn further with the colours turned round is the same filter
     turns = (fit.phase - phase) / 180
     assert abs(turns - round(turns)) < 0.06
-    again = filters.gabor(11, fit.frequency, fit.angle, fit.phase, fit.width, fit.aspect, fit.centre)
+    again = gabor.gabor(11, fit.frequency, fit.angle, fit.phase, fit.width, fit.aspect, fit.centre)
     assert abs(F.cosine_similarity(again.flatten(), wave.flatten(), dim=0)) > 0.999
 
 
 def test_a_fit_of_nothing_and_of_the_wrong_shape():
-    assert filters.fit_gabor(torch.full((1, 3, 7, 7), 0.3)).explained > 0.9  # one flat colour: a very wide bell
+    assert gabor.fit_gabor(torch.full((1, 3, 7, 7), 0.3)).explained > 0.9  # one flat colour: a very wide bell
     for weights in (torch.zeros(2, 3, 5, 5), torch.zeros(1, 3, 5, 4)):
         with pytest.raises(ValueError, match=r"weights must be one square filter \(1, 3, n, n\)"):
-            filters.fit_gabor(weights)
+            gabor.fit_gabor(weights)

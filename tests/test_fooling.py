@@ -8,10 +8,10 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
-from helpers import photos
+from helpers.core import photos
+from helpers.core.networks import Network
+from helpers.core.steps import finish
 from helpers.fooling import box, difference, distances, fast_gradient_sign, fool
-from helpers.networks import Network
-from helpers.steps import finish
 
 SIDE = 128
 

@@ -10,10 +10,11 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
 from helpers import inversion
-from helpers.inversion import PRESETS, compare, distance, invert, kept, natural, norm, preset, psnr, variation
-from helpers.networks import Network
-from helpers.photos import photo
-from helpers.steps import finish
+from helpers.core.networks import Network
+from helpers.core.photos import photo
+from helpers.core.priors import natural
+from helpers.core.steps import finish
+from helpers.inversion import PRESETS, compare, distance, invert, kept, norm, preset, psnr, variation
 
 
 @pytest.fixture(scope="module")

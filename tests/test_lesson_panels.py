@@ -11,9 +11,10 @@ import ipywidgets
 import nbformat
 import pytest
 
-from helpers import networks, panels
-from helpers.knobs import Categories, Networks, Pictures
+from helpers import panels
+from helpers.core import registry
 from helpers.notebooks import LESSONS
+from helpers.panels.knobs import Categories, Networks, Pictures
 
 PATHS = sorted(LESSONS.glob("[0-9]*.ipynb"))
 SIDE = 96  # pixels: small pictures keep this quick
@@ -96,7 +97,7 @@ def extremes(knob):
             else [values[0], values[len(values) // 2], values[-1]]
         )
         if isinstance(knob, Networks):  # all that are missing are refused alike: one of them is enough
-            missing = [name for name in few if name in networks.SOURCES and not networks.SOURCES[name].here]
+            missing = [name for name in few if name in registry.SOURCES and not registry.SOURCES[name].here]
             few = [name for name in few if name not in missing[1:]]
         return [value for value in few if value != widget.value]
     return [widget.min, widget.max] if hasattr(widget, "min") else []

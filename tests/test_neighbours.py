@@ -5,9 +5,9 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from helpers.images import resize
+from helpers.core.images import resize
+from helpers.core.photos import Crops, Folder, digits
 from helpers.neighbours import Sample, nearest, pixels, preserved, purity, thumbnails, vectors
-from helpers.photos import Crops, Folder, digits
 
 
 @pytest.fixture

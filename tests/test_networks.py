@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import downloads, networks
-from helpers.networks import SOURCES, Network, WeightsDamaged, WeightsUnavailable, load
-from helpers.photos import photo
+from helpers.core import downloads, networks
+from helpers.core.networks import Network, load
+from helpers.core.photos import photo
+from helpers.core.registry import SOURCES, WeightsDamaged, WeightsUnavailable
 
 TORCHVISION = [name for name, source in SOURCES.items() if source.url]
 EXPECTED = {

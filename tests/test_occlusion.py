@@ -10,22 +10,11 @@ from captum.attr import Occlusion
 from scipy.interpolate import RegularGridInterpolator
 from torch import nn
 
-from helpers import photos
-from helpers.networks import Network
-from helpers.occlusion import (
-    Incremental,
-    average,
-    cover,
-    definition,
-    deletion,
-    fastest,
-    fold,
-    insertion,
-    make_filler,
-    occlusion,
-    starts,
-)
-from helpers.steps import finish
+from helpers.core import photos
+from helpers.core.networks import Network
+from helpers.core.steps import finish
+from helpers.incremental import Incremental, fastest, fold
+from helpers.occlusion import average, cover, definition, deletion, insertion, make_filler, occlusion, starts
 
 
 class Linear(nn.Module):

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from PIL import Image as pillow
 from torch import Tensor
 
-from helpers import images, networks, panels, photos
-from helpers.images import Image
-from helpers.networks import Category, Channel, Layer, Network
+from helpers import panels
+from helpers.core import images, networks, photos, registry
+from helpers.core.images import Image
+from helpers.core.networks import Category, Channel, Layer, Network
+from helpers.core.steps import Seed, Step
 from helpers.panels import fixed, panel
-from helpers.steps import Seed, Step
 
 
 @pytest.fixture(autouse=True)
@@ -218,7 +219,7 @@ def test_fixed_pictures_and_networks_are_still_loaded():
 def test_the_menu_says_what_each_network_costs():
     options = dict(map(reversed, panel(everything).knobs["network"].widget.options))
     assert options["efficientnet_lite0"] == "efficientnet_lite0 (here)"
-    assert set(options) == set(networks.SOURCES)
+    assert set(options) == set(registry.SOURCES)
     for source in networks.available():
         label = options[source.name]
         assert label.endswith("(here)") if source.here else f"({source.megabytes} MB" in label
@@ -639,7 +640,7 @@ def test_a_step_that_is_not_a_number_is_named():
 
 def test_a_network_that_cannot_be_had_leaves_the_menu_usable(monkeypatch):
     def refuse(source):
-        raise networks.WeightsUnavailable(f"{source.name} is not here")
+        raise registry.WeightsUnavailable(f"{source.name} is not here")
 
     monkeypatch.setattr(networks, "_download", refuse)
     missing = next(source for source in networks.available() if not source.here)
@@ -653,7 +654,7 @@ def test_a_network_that_cannot_be_had_leaves_the_menu_usable(monkeypatch):
 
 
 def test_a_download_says_how_far_it_is(tmp_path, monkeypatch, untrained):
-    told, source = [], networks.SOURCES["squeezenet1_1"]
+    told, source = [], registry.SOURCES["squeezenet1_1"]
     monkeypatch.setattr(panels, "_networks", type(panels._networks)())
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.networks import Network
+from helpers.core.networks import Network
 from helpers.patches import PADDING, crop, patches, strongest
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import photos
-from helpers.photos import PHOTOS, Crops, Folder, batches, digits, photo
+from helpers.core import photos
+from helpers.core.photos import PHOTOS, Crops, Folder, batches, digits, photo
 
 
 @pytest.mark.parametrize("name", PHOTOS)

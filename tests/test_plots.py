@@ -6,12 +6,13 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.figure import Figure
 
-from helpers import networks, photos, plots
+from helpers import plots
 from helpers.ascent import class_ascent
+from helpers.core import networks, photos
+from helpers.core.steps import finish
 from helpers.deepdream import deepdream
 from helpers.inversion import invert
 from helpers.occlusion import occlusion
-from helpers.steps import finish
 from helpers.style import style_transfer
 from helpers.texture import texture
 
@@ -120,7 +121,7 @@ def test_a_notebook_stores_figures_and_pictures_as_jpeg_only(monkeypatch):
     plots.setup()
     figure = plots.show(torch.rand(1, 3, 64, 64))
     assert isinstance(figure, Figure)
-    from helpers.images import to_pil
+    from helpers.core.images import to_pil
 
     for shown in (figure, to_pil(torch.rand(1, 3, 8, 8))):
         data, _ = shell.display_formatter.format(shown)

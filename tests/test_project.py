@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from helpers.networks import SOURCES
-from helpers.photos import PHOTOS
+from helpers.core.photos import PHOTOS
+from helpers.core.registry import SOURCES
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

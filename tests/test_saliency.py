@@ -11,11 +11,11 @@ from torch import nn
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
-from helpers.networks import Network
+from helpers.core.networks import Network
+from helpers.core.photos import photo
+from helpers.core.relus import ReluRule
 from helpers.patches import crop
-from helpers.photos import photo
 from helpers.saliency import (
-    ReluRule,
     as_picture,
     integrated_gradients,
     join_colours,

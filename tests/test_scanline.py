@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import photos
-from helpers.images import resize
+from helpers.core import photos
+from helpers.core.images import resize
+from helpers.core.steps import record
 from helpers.scanline import Growth, coherence, provenance, scanline
-from helpers.steps import record
 
 
 def numpy_scanline(sample, size, window=11, epsilon=0.0, tileable=False, levels=1, seed=0):

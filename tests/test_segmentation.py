@@ -4,7 +4,7 @@ import cv2
 import pytest
 import torch
 
-from helpers.photos import photo
+from helpers.core.photos import photo
 from helpers.segmentation import Segmentation, grabcut, overlap, segment
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers.steps import Recording, Step, finish, record, within_memory
+from helpers.core.steps import Recording, Step, finish, record, within_memory
 
 
 def fading(total):

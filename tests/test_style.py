@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.ascent import total_variation
-from helpers.images import load
-from helpers.networks import Network
-from helpers.photos import photo
-from helpers.steps import finish
+from helpers.core.images import load
+from helpers.core.networks import Network
+from helpers.core.photos import photo
+from helpers.core.priors import total_variation
+from helpers.core.steps import finish
 from helpers.style import (
     CONTENT,
     LUMINANCE,

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import networks, photos
-from helpers.networks import Network
+from helpers.core import networks, photos, registry
+from helpers.core.descent import minimise
+from helpers.core.networks import Network
 from helpers.texture import (
     STAGES,
     enlarge,
     gram,
     gram_distance,
     layer_weights,
-    minimise,
     noise,
     stages,
     texture,
@@ -208,7 +208,7 @@ def test_texture_with_average_pooling_differs(untrained, gravel):
     assert runs[0][-1].losses != runs[1][-1].losses
 
 
-@pytest.mark.parametrize("name", networks.SOURCES)
+@pytest.mark.parametrize("name", registry.SOURCES)
 def test_every_network_has_five_stages(untrained, name):
     network = untrained(name)
     layers = stages(network)
@@ -216,7 +216,7 @@ def test_every_network_has_five_stages(untrained, name):
     places = [list(network.layers).index(layer) for layer in layers]
     assert places == sorted(places)
     assert all(len(network.shape(layer)) == 3 for layer in layers)
-    assert set(STAGES) == set(networks.SOURCES)
+    assert set(STAGES) == set(registry.SOURCES)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.manifold._t_sne import _joint_probabilities
 
+from helpers.core.steps import finish
 from helpers.neighbours import preserved, purity
-from helpers.steps import finish
 from helpers.tsne import affinities, divergence, gradient, pca, snap_to_grid, tsne
 
 

@@ -19,13 +19,16 @@ def check(number: str) -> None:
     print(_verdict(number, sys._getframe(1).f_globals)[0])
 
 
-def yours(number: str, otherwise: Callable) -> Callable:
-    """The reader's function of an exercise if it passes the check; until then `otherwise`, with a line that says so."""
+def yours(number: str) -> Callable:
+    """The reader's function of an exercise if it passes; until then what stands in for it, with a line that says so."""
     verdict, function = _verdict(number, sys._getframe(1).f_globals)
     if verdict.outcome == "passed":
         return function
-    print(f"Exercise {number} is not solved yet: the course's own function is used here.")
-    return otherwise
+    from helpers.exercises.exercise import find_stand_in
+
+    found = find_stand_in(number)
+    print(f"Exercise {number} is not solved yet: {found}.")
+    return found.function
 
 
 def _verdict(number, namespace):

@@ -5,15 +5,15 @@ import math
 import numbers
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from helpers.core import lessons
+from helpers.core.lessons import LESSONS
 from helpers.exercises.calls import NotAttempted, NotYet
 from helpers.exercises.verdict import BLANK, PASSED, WRONG, Verdict
-
-LESSONS = ("filters", "tsne", "occlusion", "saliency", "ascent", "deepdream", "inversion", "texture", "style")
 
 _known: dict[str, "Exercise"] = {}
 
@@ -47,19 +47,36 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class Check:
+    """One check of an exercise.
+
+    Attributes:
+        judge: calls its first argument, the reader's function, with inputs made by its second, a Draw; returns if all
+            answers are right, and raises NotYet otherwise. What follows are the numbers of one case.
+        cases: it is called once with each.
+    """
+
+    judge: Callable[..., None]
+    cases: Sequence[tuple] = ((),)
+
+    def __call__(self, student: Callable, draw: Draw) -> None:
+        for case in self.cases:
+            self.judge(student, draw, *case)
+
+
+@dataclass(frozen=True)
 class Exercise:
     """One exercise.
 
     Attributes:
         number: such as "4.1".
         name: of the function that the reader writes.
-        check: calls its first argument, the reader's function, with inputs made by its second, a Draw; returns
-            if all answers are right, and raises NotYet otherwise.
+        checks: by the name of the function that judges, in the order in which they are made.
     """
 
     number: str
     name: str
-    check: Callable[[Callable, Draw], None]
+    checks: dict[str, Check] = field(default_factory=dict)
 
     def verdict(self, student: Callable, seed: int | None = None, devices: Sequence[str] | None = None) -> Verdict:
         """Judge `student`, a function that takes and returns tensors and numbers, on every device that is here.
@@ -72,7 +89,9 @@ class Exercise:
         try:
             for device in devices:
                 with torch.random.fork_rng(devices=[]):  # the reader's own random numbers go on as they would
-                    self.check(student, Draw(seed, device))
+                    draw = Draw(seed, device)
+                    for check in self.checks.values():
+                        check(student, draw)
         except NotAttempted:
             return Verdict(self.number, BLANK)
         except NotYet as problem:
@@ -82,22 +101,71 @@ class Exercise:
         return Verdict(self.number, PASSED)
 
 
-def exercise(number: str, name: str):
-    """Register the decorated check as that of exercise `number`, in which the reader writes the function `name`."""
+def exercise(number: str, name: str, cases: Sequence[tuple] = ((),)):
+    """Register the decorated function as a check of exercise `number`, in which the reader writes the function `name`.
 
-    def register(check):
-        if number in _known and _known[number].check.__module__ != check.__module__:
-            raise ValueError(f"exercise {number} exists already")
-        _known[number] = Exercise(number, name, check)
-        return check
+    Args:
+        cases: the check is made once for each, with these numbers behind its first two arguments.
+    """
+
+    def register(judge):
+        known = _known.setdefault(number, Exercise(number, name))
+        if known.name != name:
+            raise ValueError(f"exercise {number} asks for {known.name} already, not for {name}")
+        known.checks[judge.__name__] = Check(judge, cases)
+        return judge
 
     return register
 
 
+@dataclass(frozen=True)
+class StandIn:
+    """What a lesson uses while an exercise is unsolved.
+
+    Attributes:
+        function: with the parameters of the reader's.
+        weaker: what it does less well than what is asked; empty where it is the course's own function.
+    """
+
+    function: Callable
+    weaker: str = ""
+
+    def __str__(self):
+        return f"something simpler is used here: {self.weaker}" if self.weaker else "the course's own function is used"
+
+
+_stand_ins: dict[str, StandIn] = {}
+
+
+def stand_in(number: str, weaker: str = ""):
+    """Register the decorated function as what a lesson uses until exercise `number` is solved.
+
+    It calls the course's technique, or does less than is asked: pasted as an answer it must not pass.
+
+    Args:
+        weaker: in a few words, what it does instead of all that is asked.
+    """
+
+    def register(function):
+        _stand_ins[number] = StandIn(function, weaker)
+        return function
+
+    return register
+
+
+def find_stand_in(number: str) -> StandIn:
+    """What stands in for exercise `number`.
+
+    Raises:
+        ValueError: there is no such exercise.
+    """
+    return _stand_ins[find_exercise(number).number]
+
+
 def exercises(lesson: int | None = None) -> dict[str, Exercise]:
     """The exercises of a lesson (1 to 9), or of all, by number and in order."""
-    for name in LESSONS if lesson is None else [LESSONS[lesson - 1]]:
-        importlib.import_module(f"helpers.exercises.{name}")
+    for each in LESSONS if lesson is None else [lessons.lesson(lesson)]:
+        importlib.import_module(each.checks)
     chosen = {n: e for n, e in _known.items() if lesson is None or n.startswith(f"{lesson}.")}
     return {number: chosen[number] for number in sorted(chosen, key=by_number)}
 
@@ -123,13 +191,17 @@ def find_exercise(number: str) -> Exercise:
 # ── Comparing ──
 
 
-def compare(answer, truth, mistakes: Mapping[str, object] | None = None, rtol: float = 1e-6, atol: float = 1e-9):
+Mistakes = Mapping[str, object] | Callable[[], Mapping[str, object]]
+
+
+def compare(answer, truth, mistakes: Mistakes | None = None, rtol: float = 1e-6, atol: float = 1e-9):
     """Accept `answer` if it equals `truth`; otherwise say what is wrong, without saying what is right.
 
     Args:
         answer: what the reader's function returned.
         truth: a tensor, a number, a bool, a string, or a list or tuple of such.
-        mistakes: by message, the answer that a likely mistake gives; the first that `answer` equals is told.
+        mistakes: by message, the answer that a likely mistake gives; the first that `answer` equals is told. Or a
+            function that returns these, which is called only if the answer is wrong.
 
     Raises:
         NotYet: with a message of one line.
@@ -137,7 +209,8 @@ def compare(answer, truth, mistakes: Mapping[str, object] | None = None, rtol: f
     problem = _problem(answer, truth, rtol, atol)
     if problem is None:
         return
-    for message, wrong in (mistakes or {}).items():
+    known = mistakes() if callable(mistakes) else mistakes or {}
+    for message, wrong in known.items():
         if _problem(answer, wrong, rtol, atol) is None:
             raise NotYet(message)
     raise NotYet(problem)

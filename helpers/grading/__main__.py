@@ -16,10 +16,11 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
+from helpers.core import lessons
+from helpers.core.images import write_atomically
 from helpers.grading import report, sandbox, submissions
 from helpers.grading.assemble import Unreadable, from_submission
 from helpers.grading.grade import grade, points, ungraded
-from helpers.images import write_atomically
 
 HELPERS = Path(__file__).parent.parent
 Submit = Callable[..., object]  # (function, *arguments) → a future
@@ -28,14 +29,11 @@ Submit = Callable[..., object]  # (function, *arguments) → a future
 # ── What has been graded already ──
 
 
-def fingerprint(lesson: int, answers: dict[str, str], limits: tuple) -> str:
-    """Changes when the answers, the lesson, the checks or the limits do."""
-    digest = hashlib.sha256(json.dumps([lesson, answers, limits], sort_keys=True).encode())
-    for path in [
-        submissions.released(lesson),
-        *sorted(HELPERS.glob("exercises/*.py")),
-        *sorted(HELPERS.glob("grading/*.py")),
-    ]:
+def fingerprint(lesson: int, answers: dict[str, str], patience: tuple) -> str:
+    """Changes when the answers, the lesson, the checks, what they stand on or the patience do."""
+    digest = hashlib.sha256(json.dumps([lesson, answers, patience], sort_keys=True).encode())
+    code = [path for folder in ("core", "exercises", "grading") for path in sorted((HELPERS / folder).rglob("*.py"))]
+    for path in [lessons.lesson(lesson).notebook, *code]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -49,11 +47,11 @@ def _kept(path, mark):
         return None
 
 
-def grade_all(folder: Path, out: Path, limits: tuple, submit: Submit, wait: Callable, width: int) -> report.Grades:
+def grade_all(folder: Path, out: Path, patience: tuple, submit: Submit, wait: Callable, width: int) -> report.Grades:
     """Grade what is in `folder`; each result is kept in `out/results` as soon as it is there.
 
     Args:
-        limits: seconds of a cell and of a notebook.
+        patience: seconds for a cell and for a notebook.
         submit, wait, width: where the work is done, see `threads`.
     """
     grades: report.Grades = {student: {} for student in submissions.students(folder)}
@@ -77,17 +75,17 @@ def grade_all(folder: Path, out: Path, limits: tuple, submit: Submit, wait: Call
 
         for handed in handed_in:
             try:
-                released = nbformat.read(submissions.released(handed.lesson), as_version=4)
+                released = nbformat.read(lessons.lesson(handed.lesson).notebook, as_version=4)
                 answers = from_submission(handed.read(), released)
             except Unreadable as problem:
                 note(handed, ungraded(handed.lesson) | {"problem": str(problem)})
                 continue
             path = out / "results" / handed.student / f"{handed.lesson:02}.json"
-            mark = fingerprint(handed.lesson, answers, limits)
+            mark = fingerprint(handed.lesson, answers, patience)
             if (kept := _kept(path, mark)) is not None:
                 note(handed, kept)
                 continue
-            running[submit(grade, handed.lesson, answers, *limits)] = handed, path, mark
+            running[submit(grade, handed.lesson, answers, *patience)] = handed, path, mark
             while len(running) >= width:
                 collect()
         while running:

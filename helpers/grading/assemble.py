@@ -37,12 +37,16 @@ def paste(released: NotebookNode, answers: dict[str, str]) -> NotebookNode:
     return notebook
 
 
-def only_exercises(notebook: NotebookNode) -> NotebookNode:
-    """A copy that keeps just what the checks need: the exercises, their checks, and the imports that these name."""
+def only_exercises(notebook: NotebookNode, first_cell: str) -> NotebookNode:
+    """A copy that keeps just what the checks need: the exercises, their checks, and the imports that these name.
+
+    Args:
+        first_cell: the id of the cell that imports what the lesson uses.
+    """
     notebook = deepcopy(notebook)
     kept = [cell for cell in notebook.cells if cell.cell_type == "code" and "exercise" in cell.metadata]
     words = {word for cell in kept for word in re.findall(r"\w+", cell.source)}
-    start = next(cell for cell in notebook.cells if cell.cell_type == "code" and "plots.setup(" in cell.source)
+    start = next(cell for cell in notebook.cells if cell.id == first_cell)
     start.source = "\n".join(_imports(start.source, words))
     notebook.cells = [start, *kept]
     return notebook

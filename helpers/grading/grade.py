@@ -8,11 +8,11 @@ import time
 
 import nbformat
 
+from helpers.core import lessons
 from helpers.exercises.verdict import BLANK, PASSED
 from helpers.grading.assemble import exercise_cells, only_exercises, paste
 from helpers.grading.judge import judge
 from helpers.grading.sandbox import Limits, started
-from helpers.grading.submissions import released
 
 LARGEST_REPORT = 1_000_000  # bytes of what nbval's process says
 
@@ -45,7 +45,7 @@ def grade(lesson: int, answers: dict[str, str], cell: float = 20.0, notebook: fl
 
 def ungraded(lesson: int) -> dict:
     """What a notebook without answers earns."""
-    numbers = exercise_cells(nbformat.read(released(lesson), as_version=4))
+    numbers = exercise_cells(nbformat.read(lessons.lesson(lesson).notebook, as_version=4))
     return {
         "verdicts": {number: {"outcome": BLANK, "message": "", "nbval": ""} for number in numbers},
         "seconds": 0.0,
@@ -64,12 +64,13 @@ def points(result: dict) -> int:
 
 def _nbval(lesson, answers, cell, seconds):
     """What the checks in the notebook say, by number; nothing after a crash."""
-    notebook = paste(nbformat.read(released(lesson), as_version=4), answers)
-    program = [sys.executable, "-m", "helpers.grading.nbval_run", released(lesson).name, str(cell)]
+    found = lessons.lesson(lesson)
+    notebook = only_exercises(paste(nbformat.read(found.notebook, as_version=4), answers), found.first_cell)
+    program = [sys.executable, "-m", "helpers.grading.nbval_run", found.notebook.name, str(cell)]
     limits = Limits(seconds=int(seconds))
     with started(program, limits) as process:
         try:
-            output, _ = process.communicate(nbformat.writes(only_exercises(notebook)).encode(), timeout=seconds)
+            output, _ = process.communicate(nbformat.writes(notebook).encode(), timeout=seconds)
             said = json.loads(output[:LARGEST_REPORT])
             return {str(number): " ".join(str(text).split())[:300] for number, text in said.items()}
         except Exception:  # too slow, ended before it had read the notebook, or its words are forged

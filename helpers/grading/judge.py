@@ -12,10 +12,10 @@ from dataclasses import replace
 from helpers.exercises.calls import NotAttempted, NotYet
 from helpers.exercises.exercise import exercises
 from helpers.exercises.verdict import BLANK, WRONG, Verdict
+from helpers.grading.inside.wire import receive, send
 from helpers.grading.sandbox import FOR_ANSWERS, Limits, started
-from helpers.grading.wire import receive, send
 
-PROGRAM = (sys.executable, "-m", "helpers.grading.worker")
+PROGRAM = (sys.executable, "-m", "helpers.grading.inside.worker")
 STARTING = 60.0  # seconds that Python and torch may take
 
 

@@ -6,10 +6,10 @@ import io
 import json
 from pathlib import Path
 
+from helpers.core.images import write_atomically
 from helpers.exercises.exercise import by_number
 from helpers.exercises.verdict import BLANK, PASSED
 from helpers.grading.grade import disagrees, points
-from helpers.images import write_atomically
 
 Grades = dict[str, dict[int, dict]]  # student → lesson → what `grade` returned
 

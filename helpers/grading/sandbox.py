@@ -16,12 +16,16 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
+from helpers.exercises.calls import GIVEN
+
 HELPERS = Path(__file__).parent.parent
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache")
-GROUND = ("__init__", "activations", "downloads", "images", "networks", "exercises/__init__", "exercises/calls")
-FOR_ANSWERS = tuple(
-    f"{name}.py"
-    for name in (*GROUND, "exercises/toys", "grading/__init__", "grading/limits", "grading/wire", "grading/worker")
+PACKAGES = ("", "core", "exercises", "grading")  # those that what is given lies in
+# all that an answer's process sees of the course: what answers may stand on, and the folder `inside`
+FOR_ANSWERS = (
+    *(str(Path(package) / "__init__.py") for package in PACKAGES),
+    *(f"{name.replace('.', '/')}.py" for name in GIVEN),
+    *(str(path.relative_to(HELPERS)) for path in sorted((HELPERS / "grading" / "inside").glob("*.py"))),
 )
 _users = count()
 _running: set[subprocess.Popen] = set()
@@ -72,7 +76,7 @@ def command(program: Sequence[str], limits: Limits, helpers: Sequence[str] | Non
     own = asdict(limits) | {"user": 200_000 + os.getpid() % 10_000 * 10 + next(_users) % 10}
     if os.geteuid() or not _bubblewrap():
         del own["user"]
-    limited = [sys.executable, "-m", "helpers.grading.limits", json.dumps(own), *program]
+    limited = [sys.executable, "-m", "helpers.grading.inside.rlimits", json.dumps(own), *program]
     if not _bubblewrap():
         return limited
     seen = [p for p in (*SYSTEM, sys.prefix, sys.base_prefix) if Path(p).exists()]

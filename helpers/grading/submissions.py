@@ -5,9 +5,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.exercises.exercise import LESSONS
+from helpers.core.lessons import LESSONS
 from helpers.grading.assemble import LARGEST, Unreadable
-from helpers.notebooks import LESSONS as NOTEBOOKS
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,6 @@ class Submission:
             return file.read(LARGEST + 1)
 
 
-def released(lesson: int) -> Path:
-    """The notebook of a lesson as it was given out."""
-    (path,) = NOTEBOOKS.glob(f"{lesson:02}_*.ipynb")
-    return path
-
-
 def students(folder: Path) -> list[str]:
     """Every student, those who handed in nothing too.
 
@@ -63,10 +56,9 @@ def find(folder: Path) -> list[Submission]:
     found = []
     for student in students(folder):
         notebooks = sorted(p for p in (folder / student).rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-        for lesson in range(1, len(LESSONS) + 1):
-            name = released(lesson).name
-            own = [p for p in notebooks if released(lesson).stem in p.name]
+        for lesson in LESSONS:
+            own = [p for p in notebooks if lesson.stem in p.name]
             if own:
-                path = next((p for p in own if p.name == name), own[-1])
-                found.append(Submission(student, lesson, path))
+                path = next((p for p in own if p.name == lesson.notebook.name), own[-1])
+                found.append(Submission(student, lesson.number, path))
     return found

@@ -8,9 +8,9 @@ import time
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from helpers import networks
 from helpers.ascent import class_ascent
-from helpers.steps import finish
+from helpers.core import networks
+from helpers.core.steps import finish
 
 SIZE, STEPS, RATE, DECAY, EVERY = 224, 40, 0.02, 0.01, 10
 ROUNDS = 2

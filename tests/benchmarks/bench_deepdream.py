@@ -9,9 +9,9 @@ import time
 import torch
 import torch.nn.functional as F
 
-from helpers import networks, photos
+from helpers.core import networks, photos
+from helpers.core.images import resize
 from helpers.deepdream import deepdream
-from helpers.images import resize
 
 SIZE, STEPS, OCTAVES, SCALE, RATE, JITTER = 224, 5, 3, 1.4, 0.01, 32
 REPEATS = 2

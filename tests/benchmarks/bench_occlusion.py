@@ -9,7 +9,7 @@ import time
 import torch
 from captum.attr import Occlusion
 
-from helpers import networks, photos
+from helpers.core import networks, photos
 from helpers.occlusion import occlusion
 
 PATCH = 32

@@ -10,7 +10,7 @@ import time
 
 import torch
 
-from helpers import networks, photos
+from helpers.core import networks, photos
 from helpers.patches import strongest
 
 LAYER, BATCH = "blocks.2", 16

@@ -5,11 +5,11 @@ python -m tests.benchmarks.bench_presets
 
 import time
 
-from helpers import networks, photos
 from helpers.ascent import class_ascent
+from helpers.core import networks, photos
+from helpers.core.steps import finish
 from helpers.deepdream import deepdream
 from helpers.inversion import invert
-from helpers.steps import finish
 
 
 def rows() -> list[dict]:

@@ -12,8 +12,8 @@ import warnings
 import captum.attr as captum
 import torch
 
-from helpers import networks
-from helpers.photos import photo
+from helpers.core import networks, registry
+from helpers.core.photos import photo
 from helpers.saliency import integrated_gradients, saliency, smoothgrad
 
 ROUNDS = 3
@@ -24,7 +24,7 @@ def rows() -> list[dict]:
     warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU")
     warnings.filterwarnings("ignore", message="Input Tensor 0 did not already require")
     default = networks.load()
-    source = networks.SOURCES["resnet18"]
+    source = registry.SOURCES["resnet18"]
     torch.manual_seed(0)
     resnet = networks.Network(
         source.build(), "resnet18", mean=source.mean, std=source.std, categories=["any"] * 1000, layers={"logits": ""}

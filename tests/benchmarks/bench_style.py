@@ -10,8 +10,8 @@ import time
 
 import torch
 
-from helpers import networks, photos
-from helpers.steps import finish
+from helpers.core import networks, photos, registry
+from helpers.core.steps import finish
 from helpers.style import CONTENT, style_transfer
 from helpers.texture import stages
 
@@ -72,12 +72,12 @@ def rows() -> list[dict]:
     found = []
     content, style = photos.photo("chelsea", 224), photos.photo("ihc", 224)
     for name in ("efficientnet_lite0", "vgg16_edges"):
-        if not networks.SOURCES[name].here:
+        if not registry.SOURCES[name].here:
             continue
         network = networks.load(name)
         taken = seconds(lambda network=network: finish(style_transfer(network, content, style, steps=200)))
         found.append({"name": f"style, {name}, 224 px, 200 evaluations, shipped preset", "ours_s": taken})
-    if networks.SOURCES["vgg16_edges"].here:
+    if registry.SOURCES["vgg16_edges"].here:
         network = networks.load("vgg16_edges")
         image, paint = content.to(network.device), style.to(network.device)
 

@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
-from helpers import photos
-from helpers.images import resize
+from helpers.core import photos
+from helpers.core.images import resize
 from helpers.scanline import scanline
 from tests.test_scanline import numpy_scanline
 

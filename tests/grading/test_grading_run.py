@@ -152,7 +152,7 @@ def test_a_run_that_was_ended_goes_on_where_it_was(tmp_path, hand_in, grading, s
     if end == signal.SIGINT:
         grading(tmp_path / "class", "--out", whole)
         assert (out / "grades.csv").read_bytes() == (whole / "grades.csv").read_bytes()
-    assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if _mentions(p, "helpers.grading.worker")]
+    assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if _mentions(p, "helpers.grading.inside.worker")]
 
 
 def _mentions(path, word):

@@ -13,7 +13,8 @@ import torch
 
 from helpers.exercises.calls import NotAttempted, NotYet
 from helpers.exercises.toys import toy
-from helpers.grading import sandbox, wire
+from helpers.grading import sandbox
+from helpers.grading.inside import wire
 from helpers.grading.judge import Gone, Worker, judge
 from helpers.grading.sandbox import FOR_ANSWERS, Limits, started
 

@@ -413,7 +413,7 @@ def nearest_patches(images, weights, mean, contrast):
 
 
 def nearest_patches(images, weights, mean, contrast):
-    from helpers.filters import closest_patches
+    from helpers.stimulus import closest_patches
 
     found = closest_patches(weights, images.split(1), "the network's mean", mean, contrast)
     places = [(picture, *corner) for picture, corner in zip(found.pictures, found.corners)]
@@ -736,7 +736,7 @@ def gabor_pairs(angles, height, width, frequency, sigma, aspect):
 
 
 def gabor_pairs(angles, height, width, frequency, sigma, aspect):
-    from helpers.filters import gabor
+    from helpers.gabor import gabor
 
     size = max(height, width)
     pairs = torch.stack(

@@ -9,8 +9,8 @@ import struct
 import torch
 from torch import Tensor
 
+from helpers.core.networks import Network
 from helpers.exercises.toys import toy
-from helpers.networks import Network
 
 LARGEST = 64_000_000  # bytes of a message
 NUMBERS = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")

@@ -507,7 +507,7 @@ def smooth_step(gradients, power):
 
 
 def smooth_step(gradients, power):
-    from helpers.ascent import decorrelated
+    from helpers.core.priors import decorrelated
 
     step = decorrelated(gradients)
     return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()

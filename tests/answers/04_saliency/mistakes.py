@@ -732,7 +732,7 @@ def relu_backward(x, gradient, rule, ceiling):
 
 
 def relu_backward(x, gradient, rule, ceiling):
-    from helpers.saliency import ReluRule
+    from helpers.core.relus import ReluRule
 
     x = x.clone().requires_grad_()
     with ReluRule(rule):

@@ -469,8 +469,8 @@ def occlusion_map(network, image, category, patch, stride):
 
 
 def occlusion_map(network, image, category, patch, stride):
+    from helpers.core.steps import finish
     from helpers.occlusion import occlusion
-    from helpers.steps import finish
 
     return finish(occlusion(network, image, category, patch, stride)).image[0, 0]
 

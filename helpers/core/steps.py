@@ -4,18 +4,20 @@ The same generator feeds a plain `for` loop, a progress bar (`finish`), a film (
 Stop, a test and a benchmark.
 """
 
+import inspect
 import math
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Annotated
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers.images import grid, to_pil, write_atomically
+from helpers.core.images import grid, to_pil, write_atomically
 
 Seed = Annotated[int, "seed"]  # in a signature: the start of a method's random numbers
 
@@ -48,19 +50,29 @@ class Step:
             raise FloatingPointError(f"step {self.index} of {self.total}: the image holds NaN or infinity")
 
 
-def within_memory(steps: Iterable[Step], advice: str) -> Iterator[Step]:
-    """Pass `steps` on; where CUDA's memory is too small, free what the method held and say what to lower.
+def within_memory(advice: str) -> Callable:
+    """Where CUDA's memory is too small for the decorated method, it frees what it held and says what to lower.
 
-    Raises:
-        MemoryError: with `advice`. Nothing of the failed step is referred to any more, so nothing stays allocated.
+    Args:
+        advice: after the colon of the MemoryError's message; `{size}` stands for the argument of that name.
     """
-    try:
-        yield from steps
-        return
-    except torch.cuda.OutOfMemoryError:
-        pass  # raising in here would keep the failed frames, and with them their tensors, as the error's context
-    torch.cuda.empty_cache()
-    raise MemoryError(f"the GPU's memory is too small: {advice}")
+
+    def decorate(method):
+        @wraps(method)
+        def steps(*arguments, **knobs):
+            try:
+                yield from method(*arguments, **knobs)
+                return
+            except torch.cuda.OutOfMemoryError:
+                pass  # raising in here would keep the failed frames, and with them their tensors, as its context
+            torch.cuda.empty_cache()
+            given = inspect.signature(method).bind(*arguments, **knobs)
+            given.apply_defaults()
+            raise MemoryError(f"the GPU's memory is too small: {advice.format(**given.arguments)}")
+
+        return steps
+
+    return decorate
 
 
 def finish(steps: Iterable[Step], description: str = "") -> Step:

@@ -1,4 +1,7 @@
-"""Take limits upon oneself, then become another program: python -m helpers.grading.limits '{"memory": …}' program …"""
+"""Take limits upon oneself, then become another program.
+
+python -m helpers.grading.inside.rlimits '{"memory": …}' program …
+"""
 
 import json
 import os

@@ -2,7 +2,7 @@
 
     panel(occlude, draw=lambda heat, image: plots.overlay(image, heat), image="chelsea")
 
-The controls come from the function's signature (`helpers.knobs`). Everything that takes time happens in one
+The controls come from the function's signature (`helpers.panels.knobs`). Everything that takes time happens in one
 thread a panel, which touches nothing but widgets; panels take turns, so that several of them share the machine.
 Where no front end answers (nbval, nbconvert, papermill) a panel draws nothing, loads nothing and starts no thread.
 """
@@ -32,10 +32,10 @@ from matplotlib.figure import Figure
 from PIL import Image as pillow
 from torch import Tensor
 
-from helpers import images, networks, photos
-from helpers.knobs import Categories, Channels, Layers, Networks, Pictures, make
-from helpers.networks import Network
-from helpers.steps import Step
+from helpers.core import images, networks, photos, registry
+from helpers.core.networks import Network
+from helpers.core.steps import Step
+from helpers.panels.knobs import Categories, Channels, Layers, Networks, Pictures, make
 
 __all__ = ["Panel", "fixed", "living", "panel"]
 
@@ -211,7 +211,7 @@ class Panel(ipywidgets.VBox):
     """See `panel`. What a program may use:
 
     Attributes:
-        knobs: parameter name → `helpers.knobs.Knob`; `knobs["patch"].widget.value = 32` turns one.
+        knobs: parameter name → `helpers.panels.knobs.Knob`; `knobs["patch"].widget.value = 32` turns one.
         call: the Python source that does what the panel would do now.
         error: the message shown, or "".
         frames: how many frames the scrubber holds.
@@ -490,7 +490,7 @@ class Panel(ipywidgets.VBox):
             self._own = self._own or _twin(knob.given)
             return self._own
         if name not in _networks:
-            source = networks.SOURCES[name]
+            source = registry.SOURCES[name]
             self._tell(f"{'Loading' if source.here else 'Looking for'} {name} …")
             with nullcontext() if source.here else self._watching(source):
                 _network(name)
@@ -700,8 +700,8 @@ class Panel(ipywidgets.VBox):
             knob = self.knobs.get(name)
             code = _source(value)
             if isinstance(knob, Networks):
-                code = f'networks.load("{value}")' if value in networks.SOURCES else name
-                modules |= {"networks"} if value in networks.SOURCES else set()
+                code = f'networks.load("{value}")' if value in registry.SOURCES else name
+                modules |= {"networks"} if value in registry.SOURCES else set()
             elif isinstance(knob, Pictures) and value not in (None, "as given"):
                 code, modules = f'photos.photo("{value}", {self.size})', modules | {"photos"}
                 if self.longest:

@@ -1,12 +1,13 @@
 """One kind of picture for the whole course.
 
 An image is a float32 RGB tensor of shape (N, 3, H, W) with values in [0, 1]. Everything here takes and
-returns that; only `helpers.networks` knows means, deviations, BGR or 0–255.
+returns that; only `helpers.core.networks` knows means, deviations, BGR or 0–255.
 """
 
 import os
 import tempfile
 import warnings
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,8 @@ from PIL import Image as pillow
 from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from helpers.core import compute
+
 # In a signature `image: Image` says: shape (N, 3, H, W), values in [0, 1].
 Image = Annotated[Tensor, "image"]
 
@@ -25,7 +28,7 @@ LARGEST = 100_000_000  # pixels; a file that claims more is treated as a decompr
 
 
 def load(source, size=None):
-    """Read one picture as a tensor of shape (1, 3, H, W) in [0, 1].
+    """Read one picture as a tensor of shape (1, 3, H, W) in [0, 1], on the device where networks are loaded too.
 
     PNG, JPEG, WebP, GIF (first frame), TIFF …; grey, palette, CMYK and 16-bit pixels become RGB, transparency
     is laid on white, EXIF rotation is applied.
@@ -55,7 +58,7 @@ def load(source, size=None):
         picture = _open(source, name)
     else:
         raise TypeError(f"source must be a path, bytes, an open file or a PIL image, not {type(source).__name__}")
-    image = _to_tensor(picture, name)
+    image = _to_tensor(picture, name).to(compute.device())
     return image if size is None else fit(image, size)
 
 
@@ -182,6 +185,35 @@ def save(image, path):
         raise ValueError(f"path must end in a picture's suffix such as .png or .jpg, not {path.name!r}")
     picture = to_pil(image)
     write_atomically(path, lambda file: picture.save(file, format=formats[path.suffix.lower()]))
+
+
+def psnr(images: Tensor, reference: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in decibels, 10 log₁₀ (1 / mean squared error), for each image, (N,).
+
+    From about 30 on two pictures look alike; of unrelated photos it is about 10; equal pictures have infinity.
+    """
+    return -10 * (images - reference).square().mean(dim=(1, 2, 3)).log10()
+
+
+def noise(shape: Sequence[int], seed: int, like: Tensor) -> Tensor:
+    """Standard normal numbers of a seed, the same on every device; with the type and device of `like`."""
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed)).to(like)
+
+
+def interpolation_weights(places: Tensor, known: Tensor) -> Tensor:
+    """Linear interpolation as a matrix: what each of `places` (…, P) takes from the places `known` (K,): (…, P, K).
+
+    `known` rises. Beyond its ends the value at the end holds. With this matrix down and another across, maps are
+    resampled by two matrix products, whose gradient on CUDA is the same every time, as that of `F.grid_sample` is not.
+    """
+    if len(known) == 1:
+        return torch.ones_like(places)[..., None]
+    places = places.clamp(known[0], known[-1])
+    right = torch.searchsorted(known, places).clamp(1, len(known) - 1)
+    share = (places - known[right - 1]) / (known[right] - known[right - 1])
+    weights = places.new_zeros(*places.shape, len(known))
+    weights.scatter_(-1, right[..., None], share[..., None])
+    return weights.scatter_(-1, right[..., None] - 1, 1 - share[..., None])
 
 
 def write_atomically(path, write):

@@ -1,170 +1,20 @@
-"""Networks that take pictures: one class around any model, the registry, and where weights come from."""
+"""The ten networks: how each is built, what its layers are called, and where its weights are."""
 
 import hashlib
 import importlib.util
 import re
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from helpers.activations import INPUT, ReceptiveField, Trace, capture, split_path, trace
-from helpers.downloads import impatient
-from helpers.images import check
-
-# In a signature these say what a plain string or number stands for.
-Layer = Annotated[str, "layer"]  # a readable name or a module path of the network beside it
-Channel = Annotated[int, "channel"]  # a channel of the layer beside it, from 0
-Category = Annotated[int | str, "category"]  # a class of the network beside it, by index or by name
-
-
-class Network(nn.Module):
-    """A model that takes images (N, 3, H, W) in [0, 1], in evaluation mode, its parameters frozen.
-
-    Attributes:
-        name: as in the registry.
-        size: the side in pixels that the network was trained on; most take other sizes too.
-        categories: the class names in the order of the logits; empty without a classifier.
-        layers: readable name → module path, from the first layer to the last.
-        mean_pixel: the colour that the network sees as zero, shape (3,), in [0, 1].
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        name: str = "custom",
-        *,
-        mean: Sequence[float] = (0.0, 0.0, 0.0),
-        std: Sequence[float] = (1.0, 1.0, 1.0),
-        bgr: bool = False,
-        size: int = 224,
-        categories: Sequence[str] = (),
-        layers: dict[str, str] | None = None,
-    ):
-        super().__init__()
-        self.name, self.size, self.categories = name, size, tuple(categories)
-        self.layers = dict(layers or {})
-        self.bgr = bgr
-        self.model = model.eval().requires_grad_(False)
-        for module in self.model.modules():
-            if getattr(module, "inplace", False):
-                module.inplace = False  # an in-place ReLU would overwrite what was captured before it
-        self.register_buffer("mean", torch.as_tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.as_tensor(std).view(1, 3, 1, 1), persistent=False)
-        self._traces: dict[tuple[int, int], dict[str, Trace]] = {}
-
-    def train(self, mode: bool = False) -> "Network":
-        """A network to look at stays in evaluation mode, whatever is asked."""
-        return super().train(False)
-
-    @property
-    def device(self) -> torch.device:
-        return self.mean.device
-
-    @property
-    def mean_pixel(self) -> Tensor:
-        return self.mean.flatten()
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] as the model was trained to see them, on its device."""
-        normalised = (check(images).to(self.device) - self.mean) / self.std
-        return normalised.flip(1) if self.bgr else normalised
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The class scores before softmax, shape (N, classes).
-
-        Raises:
-            ValueError: the network has no classifier, or `images` is not (N, 3, H, W) and finite.
-        """
-        if "logits" not in self.layers:
-            raise ValueError(f"network {self.name} has no classifier; ask activations() for one of its layers")
-        return self.model(self.normalise(images))
-
-    def path(self, layer: str) -> str:
-        """The module path behind a readable layer name; a path is returned as it is.
-
-        Raises:
-            ValueError: the network has no such layer; the message lists the readable names.
-        """
-        if layer in self.layers:
-            return self.layers[layer]
-        try:
-            split_path(self.model, layer)
-        except (KeyError, TypeError):
-            names = ", ".join(self.layers) or "module paths only"
-            raise ValueError(f"layer {layer!r} is unknown to {self.name}; layers: {names}") from None
-        return layer
-
-    def activations(self, images: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """What each of `layers` puts out for `images`, by the name asked for: (N, C, H, W) or (N, D).
-
-        The pass runs no further than the deepest of them, gradients flow back to `images`, and nothing later
-        overwrites a result.
-
-        Raises:
-            ValueError: an unknown layer, or one that the forward pass never reaches.
-        """
-        paths = {layer: self.path(layer) for layer in layers}
-        captured = capture(self.model, self.normalise(images), list(dict.fromkeys(paths.values())))
-        return {layer: captured[path] for layer, path in paths.items()}
-
-    def activation(self, images: Tensor, layer: str) -> Tensor:
-        """What one layer puts out for `images`: (N, C, H, W) or (N, D). See `activations`."""
-        return self.activations(images, [layer])[layer]
-
-    def shape(self, layer: str, size: int | tuple[int, int] | None = None) -> tuple[int, ...]:
-        """The shape of a layer's output for one image of `size`: (C, H, W) or (D,)."""
-        return self._traced(layer, size).shape
-
-    def receptive_field(self, layer: str, size: int | tuple[int, int] | None = None) -> ReceptiveField:
-        """The pixels that each unit of a layer can see in images of `size` (default: the network's own)."""
-        return self._traced(layer, size).field
-
-    def _traced(self, layer, size):
-        size = size or self.size
-        size = (size, size) if isinstance(size, int) else tuple(size)
-        if size not in self._traces:
-            self._traces[size] = trace(self.model, size)
-        path = self.path(layer)
-        if path not in self._traces[size]:
-            raise ValueError(f"layer {layer!r} is not reached by the forward pass of {self.name}")
-        return self._traces[size][path]
-
-    def category(self, category: int | str) -> int:
-        """The index of a class given by index or by name.
-
-        Raises:
-            ValueError: there is no such class; a name that is close is suggested.
-        """
-        if isinstance(category, str):
-            if category in self.categories:
-                return self.categories.index(category)
-            near = [name for name in self.categories if category.lower() in name.lower()][:3]
-            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise ValueError(f"category {category!r} is not a class of {self.name}{hint}")
-        if not 0 <= category < len(self.categories):
-            raise ValueError(f"category must be from 0 to {len(self.categories) - 1}, not {category}")
-        return int(category)
-
-    def probabilities(self, images: Tensor) -> Tensor:
-        """Softmax of the class scores, shape (N, classes)."""
-        return self(images).softmax(dim=1)
-
-    def top(self, images: Tensor, k: int = 5) -> list[list[tuple[str, float]]]:
-        """For each image its `k` most probable classes as (name, probability), best first."""
-        with torch.no_grad():
-            best = self.probabilities(images).topk(min(k, len(self.categories)))
-        rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        return [[(self.categories[i], p) for p, i in zip(*row, strict=True)] for row in rows]
-
-    def __repr__(self):
-        return f"Network({self.name}, {len(self.layers)} named layers, on {self.device})"
+from helpers.core.activations import INPUT
+from helpers.core.downloads import impatient
+from helpers.core.steps import may_draw_a_bar
 
 
 class WeightsUnavailable(RuntimeError):
@@ -204,66 +54,22 @@ class Source:
         file = self.file()
         return file is not None and file.is_file()
 
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """The state dict for `model`, from a file that was downloaded if need be and whose hash was checked.
 
-def load(name: str = "efficientnet_lite0", device: str | torch.device | None = None) -> Network:
-    """A network with its ImageNet weights, on `device` (default: CUDA when there is one, else the CPU).
+        Raises:
+            WeightsUnavailable: not here and not to be downloaded; says size, file, folder and what is here instead.
+            WeightsDamaged: the file does not match its hash.
+        """
+        if not self.here:
+            _download(self)
+        path = self.file()
+        _verify(path, self)
+        return (self.read or _read_torch)(path, model)
 
-    A torchvision network is downloaded once into torch's cache, behind a progress bar, and its file is checked
-    against the published hash every time it is read.
-
-    Raises:
-        ValueError: no network of that name.
-        WeightsUnavailable: not here and not to be downloaded; says size, file, folder and what is here instead.
-        WeightsDamaged: the file does not match its hash.
-    """
-    if name not in SOURCES:
-        raise ValueError(f"network {name!r} is unknown; networks: {', '.join(SOURCES)}")
-    source = SOURCES[name]
-    if not source.here:
-        _download(source)
-    path = source.file()
-    _verify(path, source)
-    with torch.device("meta"):  # no random numbers are drawn that the weights would overwrite
-        model = source.build()
-    state = (source.read or _read_torch)(path, model)
-    model.load_state_dict(state, assign=True)
-    network = Network(
-        model,
-        name,
-        mean=source.mean,
-        std=source.std,
-        bgr=source.bgr,
-        size=source.size,
-        categories=_imagenet_categories() if source.classes else (),
-        layers=source.name_layers(model),
-    )
-    return network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-class Availability(list):
-    """The registry as a table; printing it shows which networks are here and what the others would cost."""
-
-    def __repr__(self):
-        head = ("name", "weights from", "MB", "here", "input", "first layer", "penultimate")
-        rows = [head] + [
-            (
-                source.name,
-                source.origin,
-                str(source.megabytes),
-                "yes" if source.here else "no",
-                f"{source.size} px",
-                "×".join(map(str, source.first_layer)),
-                str(source.penultimate or "–"),
-            )
-            for source in self
-        ]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
-
-
-def available() -> Availability:
-    """Every network of the course as a `Source`: name, origin, size, whether it is here, shapes."""
-    return Availability(SOURCES.values())
+    def categories(self) -> tuple[str, ...]:
+        """The names of the classes in the order of the logits; empty without a classifier."""
+        return _imagenet_categories() if self.classes else ()
 
 
 # ── Weights ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -280,10 +86,10 @@ def _download(source):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with impatient(source.url):
-            # writes to a temporary file, compares the hash, then moves it into place; a bar drawn by another
-            # thread (a panel's) would land in whichever cell ran last
-            bar = threading.current_thread() is threading.main_thread()
-            torch.hub.download_url_to_file(source.url, str(path), hash_prefix=_hash_in(source.url), progress=bar)
+            # writes to a temporary file, compares the hash, then moves it into place
+            torch.hub.download_url_to_file(
+                source.url, str(path), hash_prefix=_hash_in(source.url), progress=may_draw_a_bar()
+            )
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailable(
             f"{source.name} is not here and its download failed ({error}): connect to the internet, or copy "
@@ -336,7 +142,7 @@ def _imagenet_categories():
     return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-# ── Registry ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── How each is built and named ──────────────────────────────────────────────────────────────────────────────
 
 
 def _build_lite0():
@@ -473,6 +279,7 @@ def _torchvision(name, megabytes, first_layer, penultimate, file, name_layers, *
 
 
 _RESNET, _VGG = (64, 3, 7, 7), (64, 3, 3, 3)
+
 SOURCES = {
     source.name: source
     for source in [

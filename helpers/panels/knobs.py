@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import ipywidgets
 from ipywidgets import fixed
 
-from helpers import photos
-from helpers.networks import SOURCES, Network
+from helpers.core import photos
+from helpers.core.networks import Network
+from helpers.core.registry import SOURCES
 
 NONE = "none"  # how a menu shows None
 USUAL = "the usual one"  # how a menu of layers does: the function has its own choice for each network

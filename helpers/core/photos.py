@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from helpers.downloads import impatient
-from helpers.images import load, resize
+from helpers.core.downloads import impatient
+from helpers.core.images import load, resize
 
 DATA = Path(__file__).parent.parent / "data"
 MINE = DATA / "mine"  # the reader's own pictures

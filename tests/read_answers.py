@@ -4,11 +4,9 @@ A mistake's cell is headed by what its check says: `# %% 3.1 — not yet: …`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from helpers.core.lessons import LESSONS
 from helpers.grading.assemble import from_script
-
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -27,10 +25,10 @@ class Answer:
         return space
 
 
-def read_all(folder: str) -> list[Answer]:
-    """Every answer of `solutions`, `solutions/second` or `mutants`."""
+def read_all(kind: str) -> list[Answer]:
+    """Every answer of one kind: "solution", "second" or "mistakes"."""
     found = []
-    for path in sorted((HERE / folder).glob("[0-9]*.py")):
-        imports, cells = from_script(path)
+    for lesson in LESSONS:
+        imports, cells = from_script(lesson.answers / f"{kind}.py")
         found += [Answer(number, source, imports, note or "passed") for number, note, source in cells]
     return found

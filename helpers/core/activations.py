@@ -40,9 +40,9 @@ class _Reached(Exception):
 def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Tensor]:
     """Run `model(inputs)` no further than the deepest of `paths` and return what each of them held.
 
-    Gradients flow from the captured tensors to `inputs`. A captured tensor is a copy, so in-place operations
-    further down cannot overwrite it; the deepest needs no copy, as the pass ends there. No hook survives,
-    whatever the model raises.
+    A captured tensor lies on the path from `inputs` to whatever is captured further down, so gradients flow from it,
+    through it and to it. The model goes on with a copy, so in-place operations further down cannot overwrite what was
+    captured; behind the deepest no copy is needed, as the pass ends there. No hook survives, whatever the model raises.
 
     Raises:
         KeyError: a path names no module.
@@ -56,13 +56,14 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
     handles = []
 
     def keep(path, tensor):
-        last = len(captured) + 1 == len(set(paths))
-        captured[path] = tensor if last else tensor.clone()
-        if captured[path].requires_grad:
+        """Keep a tensor and return the copy to go on with."""
+        captured[path] = tensor
+        if tensor.requires_grad:
             # torch's batch norm on the CPU misreads some strides of a single image's gradient (seen in 2.14)
-            captured[path].register_hook(lambda gradient: None if gradient is None else gradient.contiguous())
-        if last:
+            tensor.register_hook(lambda gradient: None if gradient is None else gradient.contiguous())
+        if len(captured) == len(set(paths)):
             raise _Reached
+        return tensor.clone()
 
     def watch(module, asked):
         calls = -1
@@ -72,12 +73,14 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
             calls += 1
             for call, of_input, path in asked:
                 if of_input and call == calls:
-                    keep(path, arguments[0])
+                    return keep(path, arguments[0]), *arguments[1:]
+            return None
 
         def after(_, __, output):
             for call, of_input, path in asked:
                 if not of_input and call == calls:
-                    keep(path, output)
+                    return keep(path, output)
+            return None
 
         handles.append(module.register_forward_pre_hook(before))
         handles.append(module.register_forward_hook(after))
@@ -95,6 +98,12 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
     if missing:
         raise ValueError(f"layer {missing[0]!r} is not reached by the forward pass")
     return captured
+
+
+def distance(features: Tensor, target: Tensor) -> Tensor:
+    """‖F − P‖² / ‖P‖² for each of a batch, (N, …) and (N or 1, …) → (N,): 0 is the same, 1 as far as F = 0."""
+    squared = (features - target).flatten(1).square().sum(1)
+    return squared / target.flatten(1).square().sum(1).clamp_min(torch.finfo(target.dtype).tiny)
 
 
 @dataclass(frozen=True)

@@ -515,7 +515,7 @@ def restart_objectives(network, layer, images, target, decay, tv, alpha, beta):
 
 
 def restart_objectives(network, layer, images, target, decay, tv, alpha, beta):
-    from helpers.ascent import total_variation
+    from helpers.core.priors import total_variation
 
     features = (network.activation(images, layer) - target).square().flatten(1).sum(dim=1) / target.square().sum()
     norm = (2 * (images - network.mean_pixel.view(1, 3, 1, 1))).abs().pow(alpha).mean(dim=(1, 2, 3))
@@ -739,7 +739,7 @@ def variation_gradient(images, beta):
 
 
 def variation_gradient(images, beta):
-    from helpers.ascent import total_variation
+    from helpers.core.priors import total_variation
 
     x = images.clone().requires_grad_()
     return torch.autograd.grad(total_variation(x, beta).sum(), x)[0]
