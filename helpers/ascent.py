@@ -11,16 +11,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from helpers.core.arguments import (
-    above,
-    at_least,
-    at_once,
-    channels,
-    classes,
-    from_to_below,
-    one_of,
-    with_knobs_of,
-)
+from helpers.core.arguments import above, at_least, at_once, channels, classes, from_to_below, one_of, with_knobs_of
 from helpers.core.images import Image, check, interpolation_weights, resize
 from helpers.core.networks import Category, Channel, Layer, Network
 from helpers.core.priors import blur_slightly, decorrelated, total_variation
@@ -206,7 +197,7 @@ def _begin(start, size, along, zero, randoms):
     if start == "noise":
         noise = torch.stack([torch.randn(3, size, size, generator=random) for random in randoms])
         return (zero + 0.1 * _unit(along(noise.to(zero)))).clamp(0, 1)
-    return torch.full((1, 3, size, size), 0.5) if start == "grey" else zero.expand(1, 3, size, size)
+    return zero.new_full((1, 3, size, size), 0.5) if start == "grey" else zero.expand(1, 3, size, size)
 
 
 def _unit(gradients):
@@ -299,7 +290,15 @@ def preset_ascent(
     preset: Literal["clear", "plain", "yosinski A", "yosinski B", "yosinski C", "yosinski D"] = "clear",
     **knobs,
 ) -> Iterator[Step]:
-    """`class_ascent` with the knobs of one of the `PRESETS`."""
+    """`class_ascent` with the knobs of one of the `PRESETS`.
+
+    Args:
+        preset: "clear" is what this course ships, "plain" the gradient alone, the others are those of Yosinski et al.
+        **knobs: those of `ascend` that no preset sets.
+
+    Raises:
+        ValueError: no such preset, or as `class_ascent`.
+    """
     return class_ascent(network, category, **knobs, **PRESETS[one_of("preset", preset, PRESETS)])
 
 

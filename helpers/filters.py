@@ -1,4 +1,4 @@
-"""The filters of a first layer: how to draw them, what they answer to, and where such filters come from.
+"""The filters of a first layer: reading them out of a network, drawing them, and what they answer to a picture.
 
 Filters are tensors (C, 3, h, w) that act on the pixels of a picture, so they can be looked at as pictures.
 """
@@ -17,9 +17,7 @@ from helpers.core.networks import Channel, Layer, Network
 from helpers.core.registry import SOURCES
 
 Scaling = Literal["per filter", "per layer", "symmetric"]
-
 Order = Literal["variance", "frequency", "index"]
-
 View = Literal["colour", "red, green, blue"]
 
 # ── Weights ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Where such filters come from: independent components of photos, and Gabor's function fitted to a filter."""
+"""Where edge filters come from: independent components of photos, and Gabor's function, which describes them."""
 
 import math
 import warnings
@@ -12,9 +12,11 @@ from torch import Tensor
 
 from helpers.core import images
 from helpers.core.arguments import above, at_least, from_to, one_of
-from helpers.filters import check_filters
+from helpers.filters import check_filters, magnify
 
 Shown = Literal["stimulus", "filter"]
+
+# ── Independent components ───────────────────────────────────────────────────────────────────────────────────
 
 
 def random_patches(pictures: Iterable[Tensor], size: int, count: int, seed: int = 0, contrast: float = 0.02) -> Tensor:
@@ -76,6 +78,9 @@ def independent_components(patches: Tensor, count: int = 64, shown: Shown = "sti
     largest = np.linalg.norm(ica.mixing_, axis=0).argsort()[::-1]
     found = (ica.mixing_.T if shown == "stimulus" else ica.components_)[largest]
     return torch.from_numpy(found.astype(np.float32)).reshape(count, *patches.shape[1:]).to(patches.device)
+
+
+# ── Gabor's function ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def gabor(
@@ -199,3 +204,32 @@ def _gabor_start(pattern, width):
     vertical, horizontal = np.fft.fftfreq(side)[row], column / side
     centre = (energy.sum(0) @ axis, energy.sum(1) @ axis)
     return [*centre, math.hypot(vertical, horizontal), math.atan2(vertical, horizontal), width, 1.0]
+
+
+# ── Directions ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def direction_map(energy: Tensor, angles: Tensor) -> Tensor:
+    """Every place in the colour of the direction with the most energy there, as bright as that energy: (1, 3, H, W).
+
+    The strongest fiftieth of all places is fully bright.
+
+    Args:
+        energy: √(r₀² + r₁²) of each direction's pair of filters, (K, H, W) (Adelson & Bergen 1985).
+        angles: the directions in radians, (K,).
+    """
+    strongest, at = energy.max(0)
+    brightness = (strongest / strongest.quantile(0.98)).clamp(max=1)
+    return (brightness * _hues(angles)[at].permute(2, 0, 1))[None]
+
+
+def direction_key(waves: Tensor, angles: Tensor) -> Tensor:
+    """Waves (K, h, w) on mid-grey, on one scale, each in the colour that its direction has in `direction_map`."""
+    pictures = 0.5 + 0.5 * waves[:, None] / waves.abs().max()
+    return images.grid(magnify(pictures * _hues(angles)[:, :, None, None], 10), 4, gap=6)
+
+
+def _hues(angles):
+    """A colour for each angle, (K, 3): once round the colours in half a turn, as stripes look the same after it."""
+    offsets = torch.arange(3, device=angles.device) * (2 * math.pi / 3)
+    return 0.5 + 0.5 * torch.cos(2 * angles[:, None] - offsets)

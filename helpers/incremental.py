@@ -1,4 +1,8 @@
-"""Class scores of covered pictures, recomputing only what a window can reach."""
+"""Class scores of covered pictures, recomputing only what a window can reach.
+
+The idea is that of Nakandala et al., "Incremental and Approximate Inference for Faster Occlusion-based Deep CNN
+Explanations" (SIGMOD 2019); nothing is approximated here.
+"""
 
 import copy
 from collections.abc import Callable
@@ -13,7 +17,6 @@ from helpers.core.activations import ReceptiveField
 from helpers.core.networks import Network
 
 Logits = Callable[[list[tuple[int, int]]], Tensor]  # windows, each by its (top, left) → class scores (windows, classes)
-
 WORTH_CROPPING = 0.7  # a stage is recomputed in part while its crop is less than this share of the map
 
 
@@ -77,9 +80,8 @@ class Incremental:
 
     Exact, not an approximation: a unit whose receptive field misses the window keeps its value. Each stage is run on
     a crop of the uncovered picture's activations with the changed part pasted in; the later layers, where a window
-    reaches nearly everything, are run in full. (The idea is that of Nakandala et al., "Incremental and Approximate
-    Inference for Faster Occlusion-based Deep CNN Explanations", SIGMOD 2019.) On top, every batch normalisation is
-    folded into the convolution before it, and maps lie in memory with their channels side by side.
+    reaches nearly everything, are run in full. On top, every batch normalisation is folded into the convolution
+    before it, and maps lie in memory with their channels side by side.
 
     Raises:
         RuntimeError, ValueError, TypeError: the network's modules cannot be run one after the other.
@@ -114,6 +116,18 @@ class Incremental:
         for i, piece in enumerate(pieces):
             _paste(piece, rows[i], columns[i], maps[i], 0, 0)
         return self.rest(maps)
+
+
+def fold(model: nn.Module) -> nn.Module:
+    """Fold each batch normalisation into the convolution registered just before it, in place."""
+    children = list(model.named_children())
+    for (name, module), (next_name, norm) in pairwise(children):
+        if isinstance(module, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(model, name, fuse_conv_bn_eval(module, norm))
+            setattr(model, next_name, getattr(norm, "act", nn.Identity()))  # timm's has its activation inside
+    for _, child in model.named_children():
+        fold(child)
+    return model
 
 
 def _paste(piece, rows, columns, crop, top, left):
@@ -184,15 +198,3 @@ def _between(early, late):
         stride=tuple(late.stride[a] // early.stride[a] for a in axes),
         start=tuple((late.start[a] - early.start[a]) // early.stride[a] for a in axes),
     )
-
-
-def fold(model: nn.Module) -> nn.Module:
-    """Fold each batch normalisation into the convolution registered just before it, in place."""
-    children = list(model.named_children())
-    for (name, module), (next_name, norm) in pairwise(children):
-        if isinstance(module, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            setattr(model, name, fuse_conv_bn_eval(module, norm))
-            setattr(model, next_name, getattr(norm, "act", nn.Identity()))  # timm's has its activation inside
-    for _, child in model.named_children():
-        fold(child)
-    return model

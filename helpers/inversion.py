@@ -3,8 +3,9 @@
 Mahendran & Vedaldi 2015, "Understanding Deep Image Representations by Inverting Them", called "the paper" below.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Annotated, Literal
 
 import torch
@@ -93,9 +94,8 @@ def invert(
     Returns:
         Steps with N·restarts images, the restarts of one image side by side. `losses` hold the weighted terms
         "features", "norm" and "variation" of just these images (before values outside [0, 1] are cut off), as means
-        over the batch. No picture of a batch
-        influences another: with Adam they share the passes through the network, with L-BFGS, whose line search and
-        memory belong to one objective, each has its own.
+        over the batch. No picture of a batch influences another: with Adam they share the passes through the network,
+        with L-BFGS, whose line search and memory belong to one objective, each has its own.
 
     Raises:
         ValueError: an unknown layer or optimiser, a number outside its range, or pictures too small for the network.
@@ -145,6 +145,40 @@ def invert(
         # values outside [0, 1] are cut off in what is shown, never in what is optimised: that would spoil the
         # curvature which L-BFGS gathers
         yield Step(index, steps, picture(z).clamp(0, 1), losses)
+
+
+def settle(
+    objectives: Callable[..., Tensor],
+    network: Network,
+    image: Image,
+    layer: Layer,
+    restarts: int = 3,
+    steps: int = 40,
+    rate: float = 0.03,
+    seed: Seed = 0,
+) -> tuple[Tensor, Tensor]:
+    """Pictures that lower objectives of your own, each its own, by Adam in the space "fourier".
+
+    Args:
+        objectives: called with the network, the layer, pictures (N, 3, H, W), what the layer puts out for `image`,
+            λ_α and λ_V of the layer's `preset`, and the exponents α = 6 and β = 2; returns (N,).
+        image: (1, 3, H, W).
+        steps: evaluations of network and gradient.
+
+    Returns:
+        The pictures in [0, 1], (restarts, 3, H, W), and what their objectives were before values outside were cut off,
+        (restarts,).
+    """
+    grey = network.mean_pixel.to(image).view(1, 3, 1, 1)
+    with torch.no_grad():
+        target = network.activation(image, layer)
+
+    def objective(z):
+        return {"objective": objectives(network, layer, grey + natural(z), target, *preset(network, layer), 6.0, 2.0)}
+
+    points = adam(objective, START * noise((restarts, *image.shape[1:]), seed, image), rate)
+    z, terms = next(islice(points, steps - 1, None))
+    return (grey + natural(z)).clamp(0, 1), terms["objective"]
 
 
 # ── What is kept ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,8 +20,6 @@ from helpers.core.steps import Seed, Step
 from helpers.incremental import fastest
 
 Fill = Literal["mean", "grey", "black", "white", "blur", "noise"]
-
-
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels; bottom and right are outside
 
 

@@ -1,7 +1,8 @@
 """The patches of a collection that excite each channel of a layer most.
 
 Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (ECCV 2014), figure 2, show the top nine;
-Girshick et al., "Rich Feature Hierarchies for Accurate Object Detection" (CVPR 2014), section 3.1, the first.
+Girshick et al., "Rich Feature Hierarchies for Accurate Object Detection" (CVPR 2014), section 3.1, the first. How
+much of a receptive field counts: Luo et al., "Understanding the Effective Receptive Field in Deep CNNs" (NIPS 2016).
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.core.activations import ReceptiveField
-from helpers.core.arguments import at_least
+from helpers.core.arguments import at_least, single
 from helpers.core.images import check
 from helpers.core.networks import Layer, Network
 from helpers.core.photos import batches
@@ -61,56 +62,39 @@ def strongest(network: Network, collection, layer: Layer, k: int = 9, per_image:
     """
     at_least(1, k=k, per_image=per_image, batch=batch)
     network.path(layer)  # an unknown layer is named before the first picture is read
-    kept, done = None, 0
+    kept, done = {}, 0
     for images in batches(collection, batch):
         maps = network.activation(images, layer)
-        units = maps.flatten(2) if maps.ndim > 2 else maps[..., None]  # (N, C, H·W)
-        found = _best(units, min(per_image, units.shape[2]))
-        found["image"] = torch.arange(done, done + len(images), device=units.device)[:, None, None].expand_as(
-            found["unit"]
-        )
-        found = {name: value.transpose(0, 1).flatten(1) for name, value in found.items()}  # (C, N·per_image)
-        if kept:
-            found = {name: torch.cat([kept[name], value], dim=1) for name, value in found.items()}
-        order = found["value"].topk(min(k, found["value"].shape[1]), dim=1).indices
-        kept = {name: value.gather(1, order) for name, value in found.items()}
+        kept = merged(kept, _best(maps, per_image, done), k)
         done += len(images)
     width = maps.shape[3] if maps.ndim > 3 else 1
-    at = kept["unit"]
-    field = network.receptive_field(layer, tuple(images.shape[-2:]))
-    return Strongest(kept["value"], kept["image"], at // width, at % width, field)
+    unit, field = kept["unit"], network.receptive_field(layer, tuple(images.shape[-2:]))
+    return Strongest(kept["value"], kept["image"], unit // width, unit % width, field)
 
 
-def _best(units, count):
-    """The largest `count` of each channel of each picture, (N, C, count): their values and where they stand."""
-    value, unit = units.max(dim=2, keepdim=True) if count == 1 else units.topk(count, dim=2)
-    return {"value": value, "unit": unit}
-
-
-def crop(image: Tensor, box: tuple[int, int, int, int], longest: int | None = None) -> Tensor:
-    """The pixels of a box, (1, 3, h, w); what lies beyond the picture is grey.
+def merged(kept: dict[str, Tensor], found: dict[str, Tensor], k: int) -> dict[str, Tensor]:
+    """The `k` strongest of each channel among those kept so far and those found in a batch, strongest first.
 
     Args:
-        image: (3, H, W) or (1, 3, H, W).
-        box: (top, left, bottom, right) in pixels; bottom and right are outside.
-        longest: at most this many pixels a side, from the middle of the box, where a field weighs most
-            (Luo et al. 2016, "Understanding the Effective Receptive Field in Deep CNNs"); None keeps the whole box.
+        kept: "value" and whatever goes with a value, by name, each (channels, at most k); empty before the first batch.
+        found: the same of new pictures, each (channels, any number).
     """
-    image = check(image[None] if image.ndim == 3 else image, "image")
-    if longest is not None:
-        at_least(1, longest=longest)
-    top, left, bottom, right = box
-    if longest is not None:
-        top, bottom = _middle(top, bottom, longest)
-        left, right = _middle(left, right, longest)
-    height, width = image.shape[-2:]
-    # a negative pad crops
-    return F.pad(image, (-left, right - width, -top, bottom - height), value=PADDING)
+    joined = {name: torch.cat([kept[name], new], dim=1) for name, new in found.items()} if kept else found
+    order = joined["value"].topk(min(k, joined["value"].shape[1]), dim=1).indices
+    return {name: values.gather(1, order) for name, values in joined.items()}
 
 
-def _middle(first, last, longest):
-    spare = max(0, last - first - longest)
-    return first + spare // 2, first + spare // 2 + min(longest, last - first)
+def _best(maps, per_image, first):
+    """The strongest units of a batch whose pictures are numbered from `first`, each (channels, N · per_image)."""
+    units = maps.flatten(2) if maps.ndim > 2 else maps[..., None]  # (N, C, H·W)
+    count = min(per_image, units.shape[2])
+    value, unit = units.max(dim=2, keepdim=True) if count == 1 else units.topk(count, dim=2)
+    image = torch.arange(first, first + len(maps), device=maps.device).view(-1, 1, 1).expand_as(unit)
+    best = {"value": value, "image": image, "unit": unit}
+    return {name: each.transpose(0, 1).flatten(1) for name, each in best.items()}
+
+
+# ── Their pictures ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def patches(collection, found: Strongest, channel: int, longest: int | None = None) -> Tensor:
@@ -128,3 +112,63 @@ def patches(collection, found: Strongest, channel: int, longest: int | None = No
         raise ValueError(f"channel must be from 0 to {len(found.values) - 1}, not {channel}")
     places = zip(found.images[channel].tolist(), found.boxes(channel), strict=True)
     return torch.cat([crop(collection[i], box, longest) for i, box in places])
+
+
+def crop(image: Tensor, box: tuple[int, int, int, int], longest: int | None = None) -> Tensor:
+    """The pixels of a box, (1, 3, h, w); what lies beyond the picture is grey.
+
+    Args:
+        image: (3, H, W) or (1, 3, H, W).
+        box: (top, left, bottom, right) in pixels; bottom and right are outside.
+        longest: at most this many pixels a side, from the middle of the box, where a field weighs most
+            (Luo et al. 2016); None keeps the whole box.
+    """
+    image = check(image[None] if image.ndim == 3 else image, "image")
+    top, left, bottom, right = box
+    if longest is not None:
+        at_least(1, longest=longest)
+        top, bottom = _middle(top, bottom, longest)
+        left, right = _middle(left, right, longest)
+    height, width = image.shape[-2:]
+    # a negative pad crops
+    return F.pad(image, (-left, right - width, -top, bottom - height), value=PADDING)
+
+
+def _middle(first, last, longest):
+    spare = max(0, last - first - longest)
+    return first + spare // 2, first + spare // 2 + min(longest, last - first)
+
+
+def boxed(image: Tensor, box: tuple[int, int, int, int]) -> Tensor:
+    """A picture (1, 3, H, W) with a white line, one pixel wide, along the inside of a box, as far as both overlap."""
+    top, left, bottom, right = box
+    y = torch.arange(image.shape[-2], device=image.device)[:, None]
+    x = torch.arange(image.shape[-1], device=image.device)
+    whole = (top <= y) & (y < bottom) & (left <= x) & (x < right)
+    middle = (top < y) & (y < bottom - 1) & (left < x) & (x < right - 1)
+    return image.masked_fill(whole & ~middle, 1.0)
+
+
+def influence(network: Network, image: Tensor, layer: Layer, position: tuple[int, int]) -> Tensor:
+    """How much each pixel moves a unit, all channels and colours together: Σ |∂ ‖a(position)‖ / ∂ pixel|, (H, W).
+
+    Outside the unit's receptive field it is 0, and inside it is largest in the middle (Luo et al. 2016).
+
+    Args:
+        image: one picture, (1, 3, H, W).
+        layer: one with a map.
+        position: (row, column) of the unit in the layer's map.
+
+    Raises:
+        ValueError: a batch, an unknown layer, or a unit that it does not have.
+    """
+    pixels = single("image", image).detach().to(network.device).requires_grad_()
+    shape = network.shape(layer, tuple(image.shape[-2:]))
+    if len(shape) != 3:
+        raise ValueError(f"layer must be one with a map, not {layer!r}")
+    rows, columns = shape[1:]
+    if not (0 <= position[0] < rows and 0 <= position[1] < columns):
+        raise ValueError(f"position must lie in the {rows}×{columns} map of layer {layer!r}, not {position}")
+    with torch.enable_grad():
+        strength = network.activation(pixels, layer)[0, :, position[0], position[1]].norm()
+        return torch.autograd.grad(strength, pixels)[0].abs().sum(1)[0]

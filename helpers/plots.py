@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from helpers.core import compute
-from helpers.core.images import check, to_pil
+from helpers.core.images import check, grid, to_pil
 
 DPI = 80
 FONT = 9
@@ -221,12 +221,43 @@ def picture_grid(cells: Tensor, pictures: Tensor, labels: Sequence[int] | None =
     return sheet[None]
 
 
+def picture_table(shares: Tensor, heads: Tensor) -> Tensor:
+    """A table of shares (C, C) as squares from white, 0, to black, 1, with `heads` above and beside it: one image.
+
+    Args:
+        heads: a picture for each row and column, (C, 3, H, W).
+    """
+    if tuple(shares.shape) != (len(heads), len(heads)):
+        raise ValueError(f"shares must have shape ({len(heads)}, {len(heads)}), not {tuple(shares.shape)}")
+    squares = (1 - shares.to(heads))[:, :, None, None, None].expand(-1, -1, *check(heads, "heads").shape[1:])
+    rows = torch.cat([heads[:, None], squares], 1).flatten(0, 1)
+    return grid(torch.cat([torch.ones_like(heads[:1]), heads, rows]), len(heads) + 1)
+
+
+def picture_row(pictures: Tensor, shares: Tensor, itself: int, most: int = 40) -> Tensor:
+    """Picture `itself` in a black frame, then those with the largest of `shares`, largest first: one image.
+
+    The largest share is drawn in full ink, the others in as much less, on white.
+
+    Args:
+        pictures: (N, 3, H, W).
+        shares: one a picture, (N,), not below 0.
+        most: how many of them are drawn.
+    """
+    if shares.shape != (len(pictures),):
+        raise ValueError(f"shares must have one entry for each of the {len(pictures)} pictures, not {len(shares)}")
+    largest = shares.argsort(descending=True)[:most]
+    ink = (shares[largest] / shares.max()).to(pictures)[:, None, None, None]
+    inked = 1 - ink * (1 - check(pictures, "pictures")[largest])
+    return grid(torch.cat([framed(pictures[[itself]], ["black"]), inked]), 1 + len(largest))
+
+
 def scatter(
     embeddings: Mapping[str, Tensor], labels: Sequence[int], classes: Sequence[str] = (), width: float = 9.0
 ) -> Figure:
     """Embeddings (N, 2) side by side as coloured points, each under its title; `classes` makes a legend."""
     figure, axes = _tiles(len(embeddings), None, width, 1.0, titled=True)
-    labels = np.asarray(labels)
+    labels = torch.as_tensor(labels).cpu().numpy()
     for axis, (title, embedding) in zip(axes, embeddings.items(), strict=True):
         points = embedding.detach().cpu().numpy()
         for label in np.unique(labels):

@@ -28,8 +28,8 @@ from helpers.core.relus import ReluRule, Rule
 from helpers.core.steps import Seed, Step
 
 Colours = Literal["max", "l2", "signed", "all"]
-
 Baseline = Literal["mean", "black", "white"]
+Method = Literal["gradient", "guided", "deconvnet", "smoothgrad", "integrated"]
 
 
 # ── The gradient of a class score ────────────────────────────────────────────────────────────────────────────
@@ -256,7 +256,8 @@ def neurons(
     size = tuple(image.shape[-2:])
     shape = network.shape(layer, size)
     several = isinstance(channel, (Sequence, Tensor))
-    wanted = channels(channel if several else [channel] * len(image), shape[0], layer)
+    wanted = channels(channel if several or isinstance(channel, int) else [channel], shape[0], layer)
+    wanted = wanted if several else wanted * len(image)
     if len(image) not in (1, len(wanted)):
         raise ValueError(f"channel must be one, or one for each of the {len(image)} images, not {len(wanted)}")
     wanted = torch.tensor(wanted, device=network.device)
@@ -286,7 +287,7 @@ def _places(position, shape, layer, count):
         return None
     places = torch.as_tensor(position).reshape(-1, 2).expand(count, 2)
     rows, columns = shape[1:] if len(shape) == 3 else (1, 1)
-    if (places < 0).any() or (places >= torch.tensor([rows, columns])).any():
+    if (places < 0).any() or (places >= places.new_tensor([rows, columns])).any():
         raise ValueError(f"position must lie in the {rows}×{columns} map of layer {layer!r}, not {position}")
     return places[:, 0] * columns + places[:, 1]
 
@@ -305,8 +306,6 @@ def as_picture(gradient: Tensor, clip: float = 0.995) -> Tensor:
 
 # ── A test of sanity ─────────────────────────────────────────────────────────────────────────────────────────
 
-Method = Literal["gradient", "guided", "deconvnet", "smoothgrad", "integrated"]
-
 
 @at_once
 def sanity_check(
@@ -319,10 +318,10 @@ def sanity_check(
 ) -> Iterator[Step]:
     """Destroy what the network has learned, part by part from the top, and watch whether a map notices.
 
-    Adebayo et al. 2018, cascading and independent randomisation. A copy is randomised; the
-    network itself is left alone. Step 1 is the trained network; step 1 + i has `parts(network)[i - 1]`
-    randomised too. Departure: the paper draws new weights as before training; here the numbers of each tensor
-    are shuffled, which leaves every layer its own range.
+    Adebayo et al. 2018, cascading and independent randomisation. A copy is randomised; the network itself is left
+    alone. Step 1 is the trained network; step 1 + i has `parts(network)[i - 1]` randomised too. Departure: the paper
+    draws new weights as before training; here the numbers of each tensor are shuffled, which leaves every layer its
+    own range.
 
     Args:
         image: one picture (1, 3, H, W) in [0, 1].

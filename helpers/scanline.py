@@ -6,17 +6,19 @@ distance and the levels. Everything is counted in whole numbers from 0 to 255, s
 the order of its sum, and the result here is the same, pixel for pixel, as that of a loop over rows and columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.core.arguments import at_least, at_once, single, whole_numbers
+from helpers.core.arguments import at_least, at_once, one_of, single, whole_numbers
 from helpers.core.images import Image
 from helpers.core.steps import Seed, Step
+
+Order = Literal["inwards", "in reading order"]
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,9 @@ def _rounds(size, half):
     return [batches[i : i + half + 1] for i in range(0, len(batches), half + 1)]
 
 
+# ── What was copied from where ───────────────────────────────────────────────────────────────────────────────
+
+
 def coherence(source: Tensor) -> float:
     """How much of a picture was copied in one piece: the share of neighbouring pixels, side by side or one above the
     other, that were neighbours in the sample too. 0: a new choice at every pixel; 1: a plain crop of the sample.
@@ -296,3 +301,47 @@ def provenance(source: Tensor, sample_size: tuple[int, int]) -> Tensor:
     row, column = source[..., 0] / max(height - 1, 1), source[..., 1] / max(width - 1, 1)
     colours = torch.stack([row, column, 1 - (row + column) / 2])
     return torch.where(source[..., 0] < 0, 1.0, colours)[None].float()
+
+
+# ── Holes ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fill(
+    distances: Callable[[Tensor, Tensor, Tensor], Tensor],
+    image: Image,
+    known: Tensor,
+    sample: Image,
+    order: Order = "inwards",
+    half: int = 6,
+) -> Tensor:
+    """Fill a hole pixel by pixel, as Efros and Leung (1999) do: each is the middle of the sample's nearest window.
+
+    Of a window around a pixel what is known counts, with weights that fall off from its middle as a Gaussian of
+    standard deviation 2 pixels.
+
+    Args:
+        distances: how far a window (1, 3, k, k) is, with weights (k, k), from every window of a sample (1, 3, H, W):
+            called with the sample, the window and the weights, it returns (H − k + 1, W − k + 1).
+        image: (1, 3, H, W); in the hole it may hold anything.
+        known: (H, W), 1 where the image is known and 0 in the hole.
+        sample: what pixels are copied from, (1, 3, H', W').
+        order: "inwards" fills the pixel next that has most known neighbours.
+        half: of the window's side 2 · half + 1; the hole is that far from the border.
+
+    Raises:
+        ValueError: another order, or a hole too near to the border.
+    """
+    one_of("order", order, Order)
+    image, known = image.clone(), known.clone()
+    if (known == 0).sum() != (known[half:-half, half:-half] == 0).sum():
+        raise ValueError(f"known must be 1 within {half} pixels of the border")
+    bell = torch.exp(-torch.arange(-half, half + 1, device=image.device).square() / 8)
+    while (known == 0).any():
+        count = F.pad(known, (half,) * 4).unfold(0, 2 * half + 1, 1).unfold(1, 2 * half + 1, 1).sum((2, 3))
+        rank = count if order == "inwards" else torch.zeros_like(count)
+        y, x = divmod(int(rank.masked_fill(known > 0, -1).argmax()), known.shape[1])
+        window = (..., slice(y - half, y + half + 1), slice(x - half, x + half + 1))
+        nearest = distances(sample, image[window], known[window] * bell[:, None] * bell)
+        row, column = divmod(int(nearest.argmin()), nearest.shape[1])
+        image[..., y, x], known[y, x] = sample[..., row + half, column + half], 1
+    return image

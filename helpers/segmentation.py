@@ -45,6 +45,12 @@ class Segmentation:
         """The picture (1, 3, H, W) with `fill` for everything but the object."""
         return torch.where(self.mask, image.detach().to(self.mask.device), fill)
 
+    def marked(self, image: Tensor) -> Tensor:
+        """The picture (1, 3, H, W) with its seeds: the object's in green, the background's under a red veil."""
+        image = image.detach().to(self.seeds.device)
+        green, red = image.new_tensor([[0.1, 1.0, 0.1], [1.0, 0.1, 0.1]]).view(2, 1, 3, 1, 1)
+        return torch.where(self.seeds > 0, green, torch.where(self.seeds < 0, 0.5 * image + 0.5 * red, image))
+
 
 def grabcut(
     image: Tensor,
@@ -74,41 +80,50 @@ def grabcut(
     """
     single("image", image)
     at_least(1, iterations=iterations)
-    seeds = _seeds(image, heat, foreground, background, blur)
+    height, width = image.shape[-2:]
+    if heat.numel() != height * width or tuple(heat.shape[-2:]) != (height, width):
+        raise ValueError(f"heat must be one map of {height}×{width} pixels, not {tuple(heat.shape)}")
+    sure = seeds(heat, foreground, background, blur).to(image.device)
     pixels = (image[0].detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    known = sure.cpu().numpy()
     # pixels without a seed start as probable background: the object has to win them
-    labels = np.select([seeds > 0, seeds < 0], [cv2.GC_FGD, cv2.GC_BGD], cv2.GC_PR_BGD).astype(np.uint8)
+    labels = np.select([known > 0, known < 0], [cv2.GC_FGD, cv2.GC_BGD], cv2.GC_PR_BGD).astype(np.uint8)
     models = np.zeros((1, 65)), np.zeros((1, 65))  # OpenCV's scratch paper for the two mixtures of colours
     cv2.setRNGSeed(0)  # its clustering of colours starts at random
     cv2.grabCut(np.ascontiguousarray(pixels[..., ::-1]), labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
     mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     mask = _largest_piece(mask) if largest else mask
-    return Segmentation(*(torch.from_numpy(found).to(image.device) for found in (mask, seeds)))
+    return Segmentation(torch.from_numpy(mask).to(image.device), sure)
 
 
-def _seeds(image, heat, foreground, background, blur):
-    height, width = image.shape[-2:]
+def seeds(heat: Tensor, foreground: float, background: float, blur: float = 0.0) -> Tensor:
+    """What one map is sure of, (H, W): 1 above its quantile `foreground`, −1 at or below `background`, else 0.
+
+    Args:
+        heat, foreground, background, blur: as in `grabcut`.
+
+    Raises:
+        ValueError: as `grabcut`.
+    """
     if not 0 < background < foreground < 1:
         raise ValueError(
             f"0 < background < foreground < 1 must hold, not background {background} and foreground {foreground}"
         )
     at_least(0, blur=blur)
-    if heat.numel() != height * width or tuple(heat.shape[-2:]) != (height, width):
-        raise ValueError(f"heat must be one map of {height}×{width} pixels, not {tuple(heat.shape)}")
-    heat = heat.detach().cpu().reshape(height, width).double().numpy()
-    if not np.isfinite(heat).all():
+    values = heat.detach().cpu().reshape(heat.shape[-2:]).double().numpy()
+    if not np.isfinite(values).all():
         raise ValueError("heat must be finite, but holds NaN or infinity")
     if blur > 0:
-        heat = ndimage.gaussian_filter(heat, blur)
-    low, high = np.quantile(heat, [background, foreground])
-    seeds = (heat > high).astype(np.int8) - (heat <= low).astype(np.int8)
+        values = ndimage.gaussian_filter(values, blur)
+    low, high = np.quantile(values, [background, foreground])
+    sure = (values > high).astype(np.int8) - (values <= low).astype(np.int8)
     for name, sign, quantile in (("above", 1, foreground), ("below", -1, background)):
-        if (seeds == sign).sum() < FEWEST:
+        if (sure == sign).sum() < FEWEST:
             raise ValueError(
                 f"heat has fewer than {FEWEST} pixels {name} its quantile {quantile}: the map is (nearly) constant, "
                 "or its largest value is shared by too many pixels, so it gives no seeds"
             )
-    return seeds
+    return torch.from_numpy(sure).to(heat.device)
 
 
 def _largest_piece(mask):

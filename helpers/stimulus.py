@@ -1,4 +1,4 @@
-"""The best stimulus of a filter: the patch of all photos nearest to it, and what gradient ascent finds."""
+"""The best stimulus of a filter: the nearest patch of all photos, the loudest, and what gradient ascent finds."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from helpers.core import images
 from helpers.core.arguments import above, at_least, at_once, channels, one_of
-from helpers.core.images import noise
 from helpers.core.networks import Channel, Layer, Network
 from helpers.core.steps import Seed, Step
 from helpers.filters import check_filters, convolution, filters
 
 Origin = Literal["the network's mean", "the patch's mean", "black"]
+
+# ── The nearest patch ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def closest_patches(
             scaled to length one is nothing but rounding noise.
 
     Raises:
-        ValueError: another shape, no such origin, a contrast that is not positive, or not a single patch.
+        ValueError: another shape, no such origin, a contrast not above 0, or not a single patch.
     """
     weights = check_filters(weights)
     one_of("origin", origin, Origin)
@@ -128,6 +129,35 @@ def _exact_cosines(units, patches, origin):
     return F.cosine_similarity(units.flatten(1), patches.flatten(1)).float()
 
 
+# ── The loudest patch ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def loudest_patches(weights: Tensor, pictures: Tensor, mean: Tensor) -> Tensor:
+    """For each filter the patch of all pictures with the largest response Σ w·(p − mean), however loud it is.
+
+    Args:
+        weights: filters (C, 3, h, w).
+        pictures: (N, 3, H, W).
+        mean: (3,), the network's `mean_pixel`.
+
+    Returns:
+        (C, 3, h, w), pixels as in the pictures.
+    """
+    responses = F.conv2d(pictures - mean.view(1, 3, 1, 1), weights).transpose(0, 1)
+    at = responses.flatten(1).argmax(1)
+    places = torch.stack(torch.unravel_index(at, responses.shape[1:]), 1)
+    return patches_at(pictures, places, weights.shape[-2:])
+
+
+def patches_at(pictures: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
+    """The patches (C, 3, *size) of pictures (N, 3, H, W) at `places` (C, 3): which picture, and top left corner."""
+    height, width = size
+    return torch.stack([pictures[n, :, y : y + height, x : x + width] for n, y, x in places.tolist()])
+
+
+# ── The climb ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 @at_once
 def filter_ascent(
     network: Network,
@@ -164,7 +194,7 @@ def filter_ascent(
     top, left, bottom, right = field.box(row, column)
     top, left = max(0, top), max(0, left)
     grey = network.mean_pixel.view(1, 3, 1, 1).expand(1, 3, side, side)
-    x = noise((1, 3, height, width), seed, weight)
+    x = images.noise((1, 3, height, width), seed, weight)
     x = x / x.norm()
     around = (left, side - right, top, side - bottom)
     for index in range(1, steps + 1):

@@ -5,7 +5,7 @@ where things are (feature reconstruction), Gram matrices of several layers say w
 is optimised until it satisfies both.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -92,6 +92,62 @@ def style_objective(
     return terms
 
 
+def guided_objective(
+    network: Network,
+    content: Tensor,
+    styles: Sequence[Tensor],
+    masks: Tensor,
+    guided_grams: Callable[[Tensor, Tensor], Tensor],
+    *,
+    content_weight: float = 1.0,
+    style_weight: float = 1.0,
+    tv_weight: float = 0.0,
+    content_layer: str | None = None,
+    layers: Sequence[str] | None = None,
+    whole: bool = True,
+) -> Objective:
+    """A style for each region, as a function from images (N, 3, H, W) to terms by name, each (N,).
+
+    Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer" (CVPR 2017), on spatial control: a style
+    term for each region, named "style 1", "style 2", …, in place of one for each layer. It is the mean over `layers`
+    of the distances between the region's Gram matrices and those of its style.
+
+    Args:
+        styles: one for each region, (1, 3, h, w).
+        masks: where each region is, (R, H, W).
+        guided_grams: from activations (N, C, H', W') and the masks to the regions' Gram matrices (N, R, C, C).
+        content_layer, layers: default: as in `style_transfer`.
+
+    Raises:
+        ValueError: not one style for each mask, or no layers are known for the network.
+    """
+    if len(styles) != len(masks):
+        raise ValueError(f"styles must be one for each of the {len(masks)} masks, not {len(styles)}")
+    layers = layers_to(network) if layers is None else list(layers)
+    show = viewer(network, whole)
+    by_style = [blended_grams(network, [style], [1.0], layers, whole) for style in styles]
+    targets = {layer: torch.cat([grams[layer] for grams in by_style]) for layer in layers}
+    rest = style_objective(
+        network,
+        content,
+        {},
+        content_layer=_content_layer(network, content_layer),
+        content_weight=content_weight,
+        style_weights={},
+        tv_weight=tv_weight,
+        whole=whole,
+    )
+
+    def terms(images):
+        found, far = rest(images), 0.0
+        for layer, values in network.activations(show(images), layers).items():
+            grams = guided_grams(values, masks)
+            far = far + torch.stack([gram_distance(each, targets[layer]) for each in grams]) / len(layers)  # (N, R)
+        return found | {f"style {i}": style_weight * values for i, values in enumerate(far.unbind(1), start=1)}
+
+    return terms
+
+
 def with_colour_of(image: Tensor, content: Tensor) -> Tensor:
     """The luminance of `image` with the colours of `content`, both (N or 1, 3, H, W).
 
@@ -166,10 +222,7 @@ def style_transfer(
     one_of("optimiser", optimiser, Optimiser)
     if min(content.shape[-2:]) // 2 ** (levels - 1) < SMALLEST:
         raise ValueError(f"content must have at least {SMALLEST} pixels a side at the coarsest of {levels} levels")
-    content_layer = content_layer or CONTENT.get(network.name)
-    if content_layer is None:
-        raise ValueError(f"content_layer must be named for network {network.name}")
-    network.path(content_layer)
+    content_layer = _content_layer(network, content_layer)
     layers = layers_to(network, depth) if layers is None else list(layers)
     shares = layer_weights(network, layers, weights)
     style_weights = {layer: style_weight * share for layer, share in shares.items() if style_weight}
@@ -204,6 +257,15 @@ def style_transfer(
             losses = {name: values.mean().item() for name, values in terms.items()}
             yield Step(index, steps, with_colour_of(shown, content) if keep_colour else shown, losses)
         done += share
+
+
+def _content_layer(network, layer):
+    """The layer asked for, or the network's entry in `CONTENT`."""
+    layer = layer or CONTENT.get(network.name)
+    if layer is None:
+        raise ValueError(f"content_layer must be named for network {network.name}")
+    network.path(layer)
+    return layer
 
 
 def _scaled(picture, scale):

@@ -2,6 +2,7 @@
 
 Gatys, Ecker and Bethge, "Texture Synthesis Using Convolutional Neural Networks", NeurIPS 2015. A texture is what
 remains of a feature map when one forgets where things are: which features fire, and which fire together.
+Berger and Memisevic, "Incorporating Long-Range Consistency in CNN-based Texture Generation", ICLR 2017.
 """
 
 import copy
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from helpers.core.activations import distance
 from helpers.core.arguments import at_once, one_of, single, whole_numbers
-from helpers.core.descent import lbfgs
+from helpers.core.descent import Objective, lbfgs
 from helpers.core.images import Image, noise
 from helpers.core.networks import Network
 from helpers.core.steps import Seed, Step
@@ -23,12 +24,10 @@ from helpers.core.steps import Seed, Step
 Pooling = Literal["as trained", "average"]
 SMALLEST = 32  # pixels; below it the deepest layers have no room for their windows
 
+_VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
+_RESNET = ("relu1", "layer1", "layer2", "layer3", "layer4")
 # One layer for each depth, "up to conv1" … "up to conv5". Chosen for the default network and for vgg16_edges by looking
 # at brick, gravel, grass and ihc; for the others the last layer of each resolution.
-_VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
-
-_RESNET = ("relu1", "layer1", "layer2", "layer3", "layer4")
-
 DEPTHS = {
     "efficientnet_lite0": ("relu1", "blocks.0", "blocks.1", "blocks.2", "blocks.4"),
     "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
@@ -41,6 +40,9 @@ DEPTHS = {
     "squeezenet1_1": ("relu1", "fire3", "fire5", "fire7", "fire9"),
     "googlenet": ("conv1", "conv3", "inception3b", "inception4d", "inception5b"),
 }
+
+
+# ── The loss ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def gram(features: Tensor) -> Tensor:
@@ -68,18 +70,6 @@ def gram_distance(grams: Tensor, target: Tensor) -> Tensor:
     return distance(grams, target)
 
 
-def layers_to(network: Network, depth: int = 5) -> list[str]:
-    """The layers "up to conv1" (depth 1) … "up to conv5" (depth 5) of a network of the registry.
-
-    Raises:
-        ValueError: depth is not from 1 to 5, or the network is not in the registry.
-    """
-    one_of("depth", depth, range(1, 6))
-    if network.name not in DEPTHS:
-        raise ValueError(f"network {network.name} has no chosen layers; name them with layers=[…]")
-    return list(DEPTHS[network.name][:depth])
-
-
 def doubled(network: Network, images: Tensor) -> Tensor:
     """Twice the size where the network's first layer skips pixels, so that every pixel is looked at alike.
 
@@ -97,9 +87,7 @@ def viewer(network: Network, whole: bool) -> Callable[[Tensor], Tensor]:
     return (lambda images: doubled(network, images)) if whole else (lambda images: images)
 
 
-def texture_objective(
-    network: Network, image: Tensor, weights: Mapping[str, float], whole: bool = True
-) -> Callable[[Tensor], dict[str, Tensor]]:
+def texture_objective(network: Network, image: Tensor, weights: Mapping[str, float], whole: bool = True) -> Objective:
     """The texture loss of `image`: a function from images (N, 3, H, W) of any size to its terms by layer, each (N,).
 
     Term of layer l: w_l ‖G_l − A_l‖² / ‖A_l‖², equation 3 of Gatys et al. (2015); A_l are the Gram matrices of
@@ -120,48 +108,37 @@ def texture_objective(
     return terms
 
 
-class _ScaledAverage(nn.Module):
-    """Average pooling where a network had maximum pooling, times a constant."""
+def shifted_objective(
+    network: Network,
+    image: Tensor,
+    layers: Sequence[str],
+    shifts: Sequence[tuple[int, int]],
+    shifted_gram: Callable[[Tensor, int, int], Tensor],
+) -> Objective:
+    """As `texture_objective`, with tables of what fires together over a distance: Berger and Memisevic (2017).
 
-    def __init__(self, pool: nn.MaxPool2d, scale: float):
-        super().__init__()
-        self.pool = nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode, count_include_pad=False)
-        self.scale = scale
+    Every layer and every shift has one term, and all the same weight.
 
-    def forward(self, x):
-        return self.scale * self.pool(x)
-
-
-def with_average_pooling(network: Network, image: Tensor) -> Network:
-    """A copy of the network that averages where the original takes maxima; the original stays as it is.
-
-    Gatys et al. (2015) replace the pooling and go on; here each average is also multiplied by the ratio that the
-    means of the two poolings have on `image` (about 1.4 to 2.3 in VGG), so that later layers see activations as
-    large as those they were trained on. The weights are shared with the original, not copied.
+    Args:
+        shifts: (dy, dx) in places of a layer; (0, 0) is the Gram matrix.
+        shifted_gram: of features (N, C, H, W), dy and dx a table (N, C, C).
     """
-    ratios: dict[str, float] = {}
 
-    def measure(path):
-        def hook(pool, inputs, output):
-            average = _ScaledAverage(pool, 1.0)(inputs[0]).mean()
-            ratios.setdefault(path, float(output.mean() / average) if average > 0 else 1.0)
+    def tables(images):
+        features = network.activations(doubled(network, images), layers)
+        return {f"{layer} {shift}": shifted_gram(features[layer], *shift) for layer in layers for shift in shifts}
 
-        return hook
+    with torch.no_grad():
+        targets = tables(image)
 
-    pools = {path: module for path, module in network.model.named_modules() if isinstance(module, nn.MaxPool2d)}
-    handles = [module.register_forward_hook(measure(path)) for path, module in pools.items()]
-    try:
-        with torch.no_grad():
-            network.model(network.normalise(image))
-    finally:
-        for handle in handles:
-            handle.remove()
-    shared = {id(tensor): tensor for tensor in [*network.parameters(), *network.buffers()]}
-    average = copy.deepcopy(network, shared)
-    for path, ratio in ratios.items():
-        parent, _, name = path.rpartition(".")
-        setattr(average.model.get_submodule(parent), name, _ScaledAverage(pools[path], ratio))
-    return average
+    def terms(images):
+        found = tables(images)
+        return {name: gram_distance(found[name], targets[name]) / len(targets) for name in targets}
+
+    return terms
+
+
+# ── The synthesis ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @at_once
@@ -214,8 +191,42 @@ def texture(
         network = with_average_pooling(network, image)
     objective = texture_objective(network, image, weights, whole)
     start = torch.cat([noise_about(image, tuple(sides), seed + k) for k in range(count)])
-    for index, (point, terms) in zip(range(1, steps + 1), lbfgs([objective] * count, start), strict=False):
+    yield from descend([objective] * count, start, steps)
+
+
+def descend(objectives: Sequence[Objective], start: Tensor, steps: int) -> Iterator[Step]:
+    """Images that lower their objectives by L-BFGS, each its own; a Step for each evaluation, the first with `start`.
+
+    Pixels that are optimised run free. Values outside [0, 1] are cut off in what is shown, never in what is optimised:
+    that would spoil the curvature that L-BFGS has gathered.
+
+    Args:
+        objectives: for each of `start` a function from an image (1, 3, H, W) to its terms by name, each (1,).
+        start: images (N, 3, H, W).
+        steps: evaluations of each objective.
+    """
+    for index, (point, terms) in zip(range(1, steps + 1), lbfgs(objectives, start), strict=False):
         yield Step(index, steps, point.clamp(0, 1), {name: values.mean().item() for name, values in terms.items()})
+
+
+def noise_about(image: Tensor, size: tuple[int, int], seed: int) -> Tensor:
+    """White noise (1, 3, *size) about the mean colour of `image`, on its device; the same on every device."""
+    return image.mean((2, 3), keepdim=True) + 0.1 * noise((1, 3, *size), seed, image)
+
+
+# ── Layers and their weights ─────────────────────────────────────────────────────────────────────────────────
+
+
+def layers_to(network: Network, depth: int = 5) -> list[str]:
+    """The layers "up to conv1" (depth 1) … "up to conv5" (depth 5) of a network of the registry.
+
+    Raises:
+        ValueError: depth is not from 1 to 5, or the network is not in the registry.
+    """
+    one_of("depth", depth, range(1, 6))
+    if network.name not in DEPTHS:
+        raise ValueError(f"network {network.name} has no chosen layers; name them with layers=[…]")
+    return list(DEPTHS[network.name][:depth])
 
 
 def layer_weights(network: Network, layers: Sequence[str], weights: Sequence[float] | None) -> dict[str, float]:
@@ -237,6 +248,48 @@ def layer_weights(network: Network, layers: Sequence[str], weights: Sequence[flo
     return {layer: weight / sum(weights) for layer, weight in zip(layers, weights, strict=True)}
 
 
-def noise_about(image: Tensor, size: tuple[int, int], seed: int) -> Tensor:
-    """White noise (1, 3, *size) about the mean colour of `image`, on its device; the same on every device."""
-    return image.mean((2, 3), keepdim=True) + 0.1 * noise((1, 3, *size), seed, image)
+# ── Average pooling ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def with_average_pooling(network: Network, image: Tensor) -> Network:
+    """A copy of the network that averages where the original takes maxima; the original stays as it is.
+
+    Gatys et al. (2015) replace the pooling and go on; here each average is also multiplied by the ratio that the
+    means of the two poolings have on `image` (about 1.4 to 2.3 in VGG), so that later layers see activations as
+    large as those they were trained on. The weights are shared with the original, not copied.
+    """
+    ratios: dict[str, float] = {}
+
+    def measure(path):
+        def hook(pool, inputs, output):
+            average = _ScaledAverage(pool, 1.0)(inputs[0]).mean()
+            ratios.setdefault(path, float(output.mean() / average) if average > 0 else 1.0)
+
+        return hook
+
+    pools = {path: module for path, module in network.model.named_modules() if isinstance(module, nn.MaxPool2d)}
+    handles = [module.register_forward_hook(measure(path)) for path, module in pools.items()]
+    try:
+        with torch.no_grad():
+            network.model(network.normalise(image))
+    finally:
+        for handle in handles:
+            handle.remove()
+    shared = {id(tensor): tensor for tensor in [*network.parameters(), *network.buffers()]}
+    average = copy.deepcopy(network, shared)
+    for path, ratio in ratios.items():
+        parent, _, name = path.rpartition(".")
+        setattr(average.model.get_submodule(parent), name, _ScaledAverage(pools[path], ratio))
+    return average
+
+
+class _ScaledAverage(nn.Module):
+    """Average pooling where a network had maximum pooling, times a constant."""
+
+    def __init__(self, pool: nn.MaxPool2d, scale: float):
+        super().__init__()
+        self.pool = nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode, count_include_pad=False)
+        self.scale = scale
+
+    def forward(self, x):
+        return self.scale * self.pool(x)

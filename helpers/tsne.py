@@ -8,7 +8,7 @@ Source:
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -129,15 +129,25 @@ def affinities(vectors: Tensor, perplexity: float = 30.0) -> Tensor:
     _check_perplexity(perplexity, len(vectors))
     centred = vectors.double() - vectors.double().mean(0)
     norms = centred.square().sum(1)
-    conditional = vectors.new_empty(len(vectors), len(vectors))
+    p = vectors.new_empty(len(vectors), len(vectors))
     for rows in torch.arange(len(vectors), device=vectors.device).split(500):
         squared = (norms[rows, None] + norms - 2 * centred[rows] @ centred.T).clamp_min(0)
-        conditional[rows] = _conditional(rows, squared.scatter_(1, rows[:, None], 0), perplexity).to(vectors)
-    return (conditional + conditional.T) / (2 * len(vectors))
+        p[rows] = conditional(squared.scatter_(1, rows[:, None], 0), rows, perplexity).to(vectors)
+    return (p + p.T) / (2 * len(vectors))
 
 
-def _conditional(rows, squared, perplexity, most=100, tolerance=1e-5):
-    """p_j|i for the given rows (R, N): each row's β by bisection, all at once, to `tolerance` in the entropy."""
+def conditional(squared: Tensor, rows: Tensor, perplexity: float, most: int = 100, tolerance: float = 1e-5) -> Tensor:
+    """p_j|i, equation 1, for some points i: (R, N), each row of sum 1 and zero at the point itself.
+
+    Every row's β is found by bisection, all of them at once.
+
+    Args:
+        squared: ‖x_i − x_j‖², (R, N).
+        rows: which points these are, (R,).
+        perplexity: as in `tsne`.
+        most: halvings, at most.
+        tolerance: in the entropy, in nats.
+    """
     itself = rows[:, None]
     squared = squared / squared.mean(1, keepdim=True).clamp_min(1e-300)  # a mean of 1, so β is near 1
     closest = squared.scatter(1, itself, torch.inf).amin(1, keepdim=True)
@@ -189,6 +199,30 @@ def gradient(affinities: Tensor, embedding: Tensor, exaggeration: float = 1.0) -
     normaliser -= count  # the diagonal, whose n is 1; in all other sums it cancels
     force = exaggeration * pull - push / normaliser
     return 4 * (embedding * force[:, 2:] - force[:, :2]), (cross_entropy + normaliser.log()).item()
+
+
+# ── A plain descent ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def settle(
+    forces: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    affinities: Tensor,
+    start: Tensor,
+    strength: float = 1.0,
+    steps: int = 150,
+) -> Tensor:
+    """Where points (N, d) that begin at `start` end under `strength` · pull − push: plain descent with momentum.
+
+    Args:
+        forces: takes P and the points, and returns pull and push, both (N, d); pull − push is ∂KL/∂y.
+        affinities: P, (N, N).
+    """
+    points, velocity = start, torch.zeros_like(start)
+    for _ in range(steps):
+        pull, push = forces(affinities, points)
+        velocity = 0.8 * velocity - 50 * (strength * pull - push)
+        points = points + velocity
+    return points
 
 
 # ── A map without gaps ───────────────────────────────────────────────────────────────────────────────────────

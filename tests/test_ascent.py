@@ -1,12 +1,12 @@
-"""Ascent: regularisers on tensors made by hand, the metric of natural images, and pictures the network believes."""
+"""Ascent: regularisers on tensors made by hand, and pictures the network believes."""
 
-import math
+import inspect
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from helpers import ascent
@@ -22,11 +22,11 @@ from helpers.ascent import (
     unit_ascent,
 )
 from helpers.core import photos
+from helpers.core.arguments import words
 from helpers.core.networks import Network
-from helpers.core.priors import COLOURS, POWER, blur_slightly, decorrelated, total_variation
+from helpers.core.priors import total_variation
 from helpers.core.steps import finish
 
-BETAS = (1, 1.5, 2, 2.5, 3)
 SMALL = {"size": 64, "steps": 8}
 
 
@@ -46,61 +46,7 @@ def tiny():
     return Network(model.double(), "tiny", mean=(0.4, 0.5, 0.6), categories=("a", "b", "c"), layers=layers).double()
 
 
-# ── Total variation ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("beta", BETAS)
-def test_variation_equals_a_numpy_loop(beta):
-    image = torch.rand(2, 3, 4, 5, dtype=torch.float64)
-    found = total_variation(image, beta)
-    for picture, value in zip(image.numpy(), found, strict=True):
-        total = 0.0
-        for c, i, j in np.ndindex(3, 4, 5):
-            across = picture[c, i, j + 1] - picture[c, i, j] if j < 4 else 0
-            down = picture[c, i + 1, j] - picture[c, i, j] if i < 3 else 0
-            total += math.hypot(across, down) ** beta
-        assert value.item() == pytest.approx(total, rel=1e-12)
-
-
-@pytest.mark.parametrize("beta", BETAS)
-def test_variation_against_finite_differences(beta):
-    image = torch.rand(1, 3, 4, 5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: total_variation(x, beta), image)
-
-
-@pytest.mark.parametrize("beta", BETAS)
-def test_variation_of_flat_images(beta):
-    image = torch.full((2, 3, 4, 4), 0.3)
-    image[1, :, 2:] = 0.8  # flat but for one edge
-    image.requires_grad_()
-    values = total_variation(image, beta)
-    assert values[0] == 0 and values[1].item() == pytest.approx(12 * 0.5**beta, rel=1e-5)
-    (gradient,) = torch.autograd.grad(values.sum(), image)
-    assert gradient.isfinite().all() and gradient[0].eq(0).all() and gradient[1].ne(0).sum() == 24
-
-
-def test_variation_refuses_small_beta():
-    with pytest.raises(ValueError, match=r"beta must be at least 1, not 0\.5"):
-        total_variation(torch.rand(1, 3, 4, 4), 0.5)
-
-
 # ── Regularisers ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("radius", [0.5, 1.0, 1.7])
-def test_blur_is_scipys(radius):
-    image = torch.rand(1, 3, 16, 20, dtype=torch.float64)
-    reach = max(1, round(3 * radius))
-    theirs = gaussian_filter(image.numpy(), (0, 0, radius, radius), mode="mirror", radius=(0, 0, reach, reach))
-    np.testing.assert_allclose(blur_slightly(image, radius), theirs, atol=1e-7)
-
-
-def test_blur_of_nothing_and_of_tiny_images():
-    image = torch.rand(1, 3, 4, 4)
-    assert blur_slightly(image, 0) is image
-    assert blur_slightly(image, 2.0).shape == image.shape  # the kernel is cut to what mirroring allows
-    flat = torch.full((1, 3, 9, 9), 0.25)
-    torch.testing.assert_close(blur_slightly(flat, 1.0), flat)
 
 
 def test_clip_small_pixels_by_hand():
@@ -133,25 +79,6 @@ def test_clipping_treats_each_image_by_itself():
     assert torch.equal(together, alone)
     zeroed = together.eq(0).all(dim=1).flatten(1).sum(1)
     assert zeroed.tolist() == [19, 19, 19] or all(18 <= n <= 20 for n in zeroed.tolist())  # 30 % of 64
-
-
-def test_decorrelated_is_a_covariance():
-    """⟨u, Σv⟩ = ⟨Σu, v⟩ and ⟨u, Σu⟩ > 0, for an odd width too; a wave of frequency f is scaled by f^(−2·POWER)."""
-    u, v = torch.randn(2, 1, 3, 12, 15, dtype=torch.float64, generator=generators(0)[0])
-    assert (u * decorrelated(v)).sum().item() == pytest.approx((decorrelated(u) * v).sum().item(), rel=1e-9)
-    assert (u * decorrelated(u)).sum() > 0
-    grey = torch.ones(1, 3, 1, 1, dtype=torch.float64)
-    gains = []
-    for waves in (1, 2, 4):
-        wave = torch.cos(2 * torch.pi * waves * torch.arange(16, dtype=torch.float64) / 16).expand(1, 3, 16, 16)
-        gains.append((decorrelated(wave * grey) * wave).sum().item())
-    assert gains[0] / gains[1] == pytest.approx(4**POWER) and gains[1] / gains[2] == pytest.approx(4**POWER)
-
-
-def test_colours_are_those_of_the_photos():
-    pixels = torch.cat([photos.photo(name, 128)[0].flatten(1) for name in photos.SCENES], dim=1)
-    covariance = torch.cov(pixels)
-    torch.testing.assert_close(torch.tensor(COLOURS), 3 * covariance / covariance.trace(), rtol=0, atol=0.01)
 
 
 def test_jitter_moves_round_the_edges():
@@ -244,7 +171,7 @@ def test_a_run_repeats(tiny):
     assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[0], runs[2])
 
 
-@pytest.mark.parametrize("start", ["zeros", "grey", "noise"])
+@pytest.mark.parametrize("start", ["mean", "grey", "noise"])
 @pytest.mark.parametrize("space", ["pixels", "fourier"])
 def test_starts(tiny, start, space):
     (step,) = class_ascent(tiny, "a", start=start, space=space, size=40, steps=1, rate=1e-6, decay=0)
@@ -252,7 +179,7 @@ def test_starts(tiny, start, space):
     if start == "noise":
         assert spread.min() > 0.03
     else:
-        colour = tiny.mean_pixel if start == "zeros" else torch.full((3,), 0.5, dtype=torch.float64)
+        colour = tiny.mean_pixel if start == "mean" else torch.full((3,), 0.5, dtype=torch.float64)
         torch.testing.assert_close(step.image.mean(dim=(0, 2, 3)), colour, atol=1e-5, rtol=0)
         assert spread.max() < 1e-5
 
@@ -313,14 +240,14 @@ def test_a_network_without_classes(untrained):
     network = Network(nn.Conv2d(3, 4, 3), "bare", layers={"conv": ""})
     scores = [step.losses["score"] for step in unit_ascent(network, "conv", 2, size=32, steps=4)]
     assert scores[-1] > scores[0]
-    with pytest.raises(ValueError, match="bare has no classes; take unit_ascent"):
+    with pytest.raises(ValueError, match="network bare has no classes; ask for one of its layers instead"):
         class_ascent(network, 0)
 
 
 def test_the_default_network_believes_the_pictures(lite0):
-    """The shipped preset, made small: fewer pixels and steps than a lesson takes."""
+    """The shipped preset, made small. After 40 steps any seed gets there; after 24 the machine's rounding decides."""
     wanted = ["African elephant", "goldfish", "espresso"]
-    last = finish(class_ascent(lite0, wanted, size=128, steps=24))
+    last = finish(class_ascent(lite0, wanted, size=128, steps=40))
     with torch.no_grad():
         probabilities = lite0.probabilities(last.image)[range(3), [lite0.category(name) for name in wanted]]
     assert probabilities.min() > 0.9
@@ -335,7 +262,7 @@ def test_presets_climb(lite0, preset):
 def test_device(device, lite0):
     network = lite0.to(device)
     try:
-        for start in ("zeros", "grey", "noise"):
+        for start in ("mean", "grey", "noise"):
             last = finish(class_ascent(network, ["koala", "teapot"], start=start, size=64, steps=2, octaves=2))
             assert last.image.device.type == device
         direction = network.activation(photos.photo("chelsea", 64), "penultimate")
@@ -347,13 +274,13 @@ def test_device(device, lite0):
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"start": "black"}, "start must be one of zeros, grey, noise, not 'black'"),
-        ({"space": "sound"}, "space must be one of fourier, pixels, not 'sound'"),
+        ({"start": "black"}, "start must be one of 'mean', 'grey', 'noise', not 'black'"),
+        ({"space": "sound"}, "space must be one of 'fourier', 'pixels', not 'sound'"),
         ({"size": 16}, "size must be at least 32, not 16"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"octaves": 0}, "octaves must be at least 1, not 0"),
         ({"blur_every": 0}, "blur_every must be at least 1, not 0"),
-        ({"rate": 0}, "rate must be over 0, not 0"),
+        ({"rate": 0}, "rate must be above 0, not 0"),
         ({"blur": -1}, "blur must be at least 0, not -1"),
         ({"variation": -1}, "variation must be at least 0, not -1"),
         ({"jitter": -1}, "jitter must be at least 0, not -1"),
@@ -374,9 +301,9 @@ def test_bad_knobs_are_refused_at_once(tiny, knobs, message):
 
 
 def test_bad_units_directions_and_presets(tiny):
-    with pytest.raises(ValueError, match="channel must be from 0 to 3 for layer 'conv1', not 4"):
+    with pytest.raises(ValueError, match="channel must be a whole number from 0 to 3 for layer 'conv1', not 4"):
         unit_ascent(tiny, "conv1", 4)
-    with pytest.raises(ValueError, match="where must be one of channel, centre"):
+    with pytest.raises(ValueError, match="where must be one of 'channel', 'centre', not 'edge'"):
         unit_ascent(tiny, "conv1", 0, "edge")
     with pytest.raises(ValueError, match="layer 'conv9' is unknown"):
         unit_ascent(tiny, "conv9", 0)
@@ -384,8 +311,38 @@ def test_bad_units_directions_and_presets(tiny):
         direction_ascent(tiny, "penultimate", torch.ones(1, 5))
     with pytest.raises(ValueError, match="directions must not be 0"):
         direction_ascent(tiny, "penultimate", torch.zeros(1, 6))
-    with pytest.raises(ValueError, match="preset must be one of clear, plain, yosinski A"):
+    with pytest.raises(ValueError, match="preset must be one of 'clear', 'plain', 'yosinski A'"):
         preset_ascent(tiny, "a", "muddy")
+
+
+def knobs_of(method):
+    """The parameters that have a default, by name."""
+    return {n: p for n, p in inspect.signature(method).parameters.items() if p.default is not p.empty}
+
+
+@pytest.mark.parametrize(
+    ("method", "own", "few", "defaults"),
+    [
+        (class_ascent, {"category"}, None, {}),
+        (unit_ascent, {"layer", "channel", "where"}, None, {"size": 160, "steps": 80}),
+        (direction_ascent, set(), None, {}),
+        (preset_ascent, {"category", "preset"}, {"size", "steps", "seed"}, {}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_knob_of_ascend_is_the_same_in_every_method(method, own, few, defaults):
+    """Its range, its default but where another is told, and a line of help."""
+    theirs, found = knobs_of(ascend), knobs_of(method)
+    taken = few or set(theirs)
+    assert set(found) == own | taken
+    for name in taken:
+        assert found[name].annotation == theirs[name].annotation
+        assert found[name].default == defaults.get(name, theirs[name].default)
+        assert words(method)[name] == words(ascend)[name] != ""
+    for name in taken & {"size", "steps", "rate", "momentum", "jitter", "zoom", "octaves", "small_pixels"}:
+        kind, (low, high, *_) = get_args(found[name].annotation)
+        assert low <= found[name].default <= high and isinstance(found[name].default, kind)
+    assert "**knobs" not in inspect.getdoc(method)
 
 
 def test_any_objective_can_be_climbed(tiny):

@@ -11,7 +11,7 @@ from helpers import deepdream as module
 from helpers.core.networks import Network
 from helpers.core.photos import photo
 from helpers.core.steps import finish, record
-from helpers.deepdream import best_match, deepdream, enlarge, gradients, tiled_gradients, zoom
+from helpers.deepdream import best_match, closer_up, deepdream, gradients, tiled_gradients, zoom_film
 
 
 @pytest.fixture(scope="module")
@@ -293,13 +293,13 @@ def test_every_kind_of_network_dreams(untrained, name):
         ({"layers": {"nowhere": 1}}, "layer 'nowhere' is unknown"),
         ({"layers": {}}, "layers must give at least one layer a weight"),
         ({"layers": {"conv1": 0}}, "layers must give at least one layer a weight"),
-        ({"layer": "conv1", "channel": 32}, "channel must be from 0 to 31 for layer 'conv1', not 32"),
-        ({"channel": -1}, "channel must be from 0 to"),
+        ({"layer": "conv1", "channel": 32}, "channel must be a whole number from 0 to 31 for layer 'conv1', not 32"),
+        ({"channel": -1}, "channel must be a whole number from 0 to"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"octaves": 0}, "octaves must be at least 1, not 0"),
-        ({"scale": 1.0}, "scale must be over 1"),
-        ({"rate": 0}, "rate must be over 0"),
-        ({"rate": float("nan")}, "rate must be over 0"),
+        ({"scale": 1.0}, "scale must be above 1, not 1.0"),
+        ({"rate": 0}, "rate must be above 0, not 0"),
+        ({"rate": float("nan")}, "rate must be above 0, not nan"),
         ({"jitter": -1}, "jitter must be at least 0"),
         ({"tile": 100}, "tile must be at least 192"),
         ({"tile": 200}, "tile must be a multiple of 32, not 200"),
@@ -337,23 +337,23 @@ def test_octaves_that_are_too_small_for_the_network_are_named(untrained):
 def test_the_first_frame_is_a_dream_and_the_next_goes_closer(lite0):
     image = picture(1, 3, 64, 64)
     options = {"layer": "conv1", "steps": 2, "octaves": 1}
-    frames = list(zoom(lite0, image, frames=3, closer=1.1, seed=4, **options))
+    frames = list(zoom_film(lite0, image, frames=3, closer=1.1, seed=4, **options))
     assert [(step.index, step.total) for step in frames] == [(1, 3), (2, 3), (3, 3)]
     first = finish(deepdream(lite0, image, seed=4, **options)).image
-    second = finish(deepdream(lite0, enlarge(first, 1.1), seed=5, **options)).image
+    second = finish(deepdream(lite0, closer_up(first, 1.1), seed=5, **options)).image
     assert torch.equal(frames[0].image, first) and torch.equal(frames[1].image, second)
 
 
 def test_a_film_becomes_a_gif(lite0, tmp_path):
-    film = record(zoom(lite0, picture(1, 3, 64, 64), "conv1", frames=2, steps=1, octaves=1))
+    film = record(zoom_film(lite0, picture(1, 3, 64, 64), "conv1", frames=2, steps=1, octaves=1))
     film.gif(tmp_path / "zoom.gif")
     assert (tmp_path / "zoom.gif").read_bytes()[:3] == b"GIF"
 
 
-def test_enlarging_keeps_the_centre_and_cuts_the_rim():
+def test_closer_up_keeps_the_centre_and_cuts_the_rim():
     ramp = torch.linspace(-1, 1, 41).expand(1, 3, 41, 41)
-    torch.testing.assert_close(enlarge(ramp, 2.0)[0, 0, 20], torch.linspace(-0.5, 0.5, 41), atol=1e-6, rtol=0)
-    torch.testing.assert_close(enlarge(ramp, 1.0), ramp, atol=1e-5, rtol=0)
+    torch.testing.assert_close(closer_up(ramp, 2.0)[0, 0, 20], torch.linspace(-0.5, 0.5, 41), atol=1e-6, rtol=0)
+    torch.testing.assert_close(closer_up(ramp, 1.0), ramp, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_enlarging_keeps_the_centre_and_cuts_the_rim():
 )
 def test_a_film_names_bad_knobs_before_its_first_frame(lite0, options, message):
     with pytest.raises(ValueError, match=message):
-        zoom(lite0, picture(1, 3, 64, 64), **options)
+        zoom_film(lite0, picture(1, 3, 64, 64), **options)
 
 
 # ── Memory ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,20 +1,31 @@
 """Every exercise: right answers pass, plausible wrong ones fail with the message meant for them."""
 
+import ast
+import importlib
+import inspect
 import re
+import sys
+import textwrap
 from collections import Counter
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
-from answers import read_all
+from read_answers import read_all
 
+from helpers.core.lessons import LESSONS
 from helpers.exercises import check, yours
+from helpers.exercises import exercise as exercise_module
 from helpers.exercises.calls import NotYet, answer
-from helpers.exercises.exercise import LESSONS, Draw, compare, exercises, find_exercise
+from helpers.exercises.exercise import Draw, compare, exercise, exercises, find_exercise, find_stand_in
 from helpers.exercises.toys import toy
+from helpers.grading.assemble import exercise_cells
 
 KNOWN = exercises()
-SOLUTIONS, SECOND, MUTANTS = read_all("solutions"), read_all("solutions/second"), read_all("mutants")
+BLANKS = [cell for lesson in LESSONS for cell in exercise_cells(nbformat.read(lesson.notebook, as_version=4)).values()]
+SOLUTIONS, SECOND, MISTAKES = (read_all(kind) for kind in ("solution", "second", "mistakes"))
 SEEDS = range(3)
 
 
@@ -38,10 +49,10 @@ def test_there_are_enough_of_them():
     assert set(lessons) == {str(i + 1) for i in range(len(LESSONS))} and min(lessons.values()) >= 3
     assert len(KNOWN) >= 30
     assert [a.number for a in SOLUTIONS] == list(KNOWN) == [a.number for a in SECOND]
-    mistakes = Counter(answer.number for answer in MUTANTS)
-    assert set(mistakes) == set(KNOWN) and min(mistakes.values()) >= 4
+    mistakes = Counter(answer.number for answer in MISTAKES)
+    assert set(mistakes) == set(KNOWN) and min(mistakes.values()) >= 4 and len(MISTAKES) >= 590
     print(
-        f"\n{len(KNOWN)} exercises, {len(SOLUTIONS)} + {len(SECOND)} solutions accepted, {len(MUTANTS)} mistakes told"
+        f"\n{len(KNOWN)} exercises, {len(SOLUTIONS)} + {len(SECOND)} solutions accepted, {len(MISTAKES)} mistakes told"
     )
 
 
@@ -57,12 +68,12 @@ def test_the_second_solutions_are_not_the_first():
         assert first.source != second.source
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda a: f"{a.number} {a.verdict[9:50]}")
-def test_a_mistake_is_told_by_name_whatever_the_numbers_drawn(mutant, capsys):
-    space = mutant.namespace()
-    expected = f"Exercise {mutant.number} — {mutant.verdict}"
-    assert {str(verdict(mutant.number, space, seed)) for seed in SEEDS} == {expected}
-    assert said(mutant.number, space, capsys) == expected + "\n"
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda a: f"{a.number} {a.verdict[9:50]}")
+def test_a_mistake_is_told_by_name_whatever_the_numbers_drawn(mistake, capsys):
+    space = mistake.namespace()
+    expected = f"Exercise {mistake.number} — {mistake.verdict}"
+    assert {str(verdict(mistake.number, space, seed)) for seed in SEEDS} == {expected}
+    assert said(mistake.number, space, capsys) == expected + "\n"
 
 
 @pytest.mark.parametrize("number", KNOWN)
@@ -106,12 +117,83 @@ def test_an_answer_of_another_type_or_shape_is_refused(solution):
 
 
 def test_messages_are_short_and_give_no_numbers_away():
-    for mutant in MUTANTS:
-        assert mutant.verdict.startswith("not yet: ") and 10 < len(mutant.verdict) < 160, mutant
-        assert not re.search(r"\d\.\d{2,}", mutant.verdict), mutant
+    for mistake in MISTAKES:
+        assert mistake.verdict.startswith("not yet: ") and 10 < len(mistake.verdict) < 160, mistake
+        assert not re.search(r"\d\.\d{2,}", mistake.verdict), mistake
+
+
+# ── Messages ──
+
+
+def told_messages():
+    """(lesson, message) of every message that is written out in a check: the keys of its dictionaries of mistakes."""
+    for lesson in LESSONS:
+        for node in ast.walk(ast.parse(Path(importlib.import_module(lesson.checks).__file__).read_text())):
+            keys = [key for key in node.keys if isinstance(key, ast.Constant)] if isinstance(node, ast.Dict) else []
+            yield from ((lesson, key.value) for key in keys if isinstance(key.value, str) and " " in key.value)
+
+
+def test_every_message_that_a_check_knows_is_earned_by_a_mistake():
+    earned = {mistake.verdict.removeprefix("not yet: ") for mistake in MISTAKES}
+    messages = list(told_messages())
+    assert len(messages) > 400
+    assert [(lesson.stem, message) for lesson, message in messages if message not in earned] == []
+
+
+# ── Stand-ins ──
+
+
+@pytest.mark.parametrize("number", KNOWN)
+def test_a_stand_in_pasted_as_an_answer_does_not_pass(number):
+    function = find_stand_in(number).function
+    source = re.sub(r"\A@stand_in\((?:[^()]|\([^()]*\))*\)\n", "", textwrap.dedent(inspect.getsource(function)))
+    space = dict(vars(sys.modules[function.__module__]))
+    exec(compile(source, "<answer>", "exec"), space)
+    pasted = space[function.__name__]
+    assert verdict(number, {KNOWN[number].name: pasted}).outcome != "passed"
+
+
+@pytest.mark.parametrize("number", KNOWN)
+def test_a_stand_in_takes_what_the_readers_function_takes(number):
+    blank = next(cell for cell in BLANKS if cell.metadata.exercise == number)
+    space = {}
+    exec(blank.source, space)
+    asked = list(inspect.signature(space[KNOWN[number].name]).parameters)
+    assert list(inspect.signature(find_stand_in(number).function).parameters) == asked
 
 
 # ── The machinery ──
+
+
+def test_a_check_is_made_for_each_case_in_order(monkeypatch):
+    monkeypatch.setattr("helpers.exercises.exercise._known", {})
+    seen = []
+
+    @exercise("0.1", "double", cases=[(1, 2), (3, 4)])
+    def sizes(student, draw, height, width):
+        seen.append((height, width))
+        compare(student(height * width), 2 * height * width)
+
+    @exercise("0.1", "double")
+    def by_hand(student, draw):
+        seen.append("by hand")
+        compare(student(5), 10)
+
+    known = exercise_module._known["0.1"]
+    assert known.verdict(lambda x: 2 * x, devices=["cpu"]).outcome == "passed" and seen == [(1, 2), (3, 4), "by hand"]
+    assert known.verdict(lambda x: 10 if x == 5 else 0).outcome == "not yet"
+    assert known.verdict(lambda x: 0 if x == 5 else 2 * x).outcome == "not yet"
+    with pytest.raises(ValueError, match=r"exercise 0\.1 asks for double already, not for half"):
+        exercise("0.1", "half")(by_hand)
+
+
+def test_mistakes_are_worked_out_only_when_an_answer_is_wrong():
+    def never():
+        raise AssertionError("worked out for a right answer")
+
+    compare(2, 2, never)
+    with pytest.raises(NotYet, match="one too many"):
+        compare(3, 2, lambda: {"one too many": 3})
 
 
 def test_check_prints_and_keeps_the_random_numbers_of_the_reader(capsys):
@@ -131,16 +213,24 @@ def test_an_unknown_number_is_one_clear_error():
 
 
 def test_yours_is_the_readers_function_only_when_it_passes(capsys):
-    ours, solution = object(), SOLUTIONS[0]
-    space = solution.namespace() | {"yours": yours, "ours": ours}
-    exec(f"found = yours({solution.number!r}, ours)", space)
+    solution = SOLUTIONS[0]
+    space = solution.namespace() | {"yours": yours}
+    exec(f"found = yours({solution.number!r})", space)
     assert space["found"] is space[KNOWN[solution.number].name] and capsys.readouterr().out == ""
     space[KNOWN[solution.number].name] = lambda *arguments: 1 / 0
-    exec(f"found = yours({solution.number!r}, ours)", space)
-    assert space["found"] is ours
-    assert capsys.readouterr().out == (
-        f"Exercise {solution.number} is not solved yet: the course's own function is used here.\n"
-    )
+    exec(f"found = yours({solution.number!r})", space)
+    assert space["found"] is find_stand_in(solution.number).function
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"Exercise {solution.number} is not solved yet: ") and printed.count("\n") == 1
+
+
+def test_yours_says_truthfully_what_is_used():
+    for number in KNOWN:
+        found = find_stand_in(number)
+        if found.weaker:
+            assert str(found) == f"something simpler is used here: {found.weaker}" and not found.weaker.endswith(".")
+        else:
+            assert str(found) == "the course's own function is used here"
 
 
 def test_what_a_call_may_not_do():
@@ -159,7 +249,8 @@ def test_what_a_call_may_not_do():
 
         return total_variation(image)
 
-    with pytest.raises(NotYet, match=re.escape("it calls helpers.ascent.total_variation: write the lines yourself")):
+    told = "it calls helpers.core.priors.total_variation: write the lines yourself"
+    with pytest.raises(NotYet, match=re.escape(told)):
         answer(borrows, (torch.rand(1, 3, 4, 4),))
 
     def peeps(values):

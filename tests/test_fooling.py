@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
@@ -124,7 +123,7 @@ def test_distances_by_hand_and_by_scikit_image():
     assert row["L∞"] == pytest.approx(0.4 * 255, abs=1e-4)
     assert row["PSNR"] == pytest.approx(10 * math.log10(12 / 0.25), abs=1e-5)
     a, b = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
-    theirs = [peak_signal_noise_ratio(np.array(x), np.array(y), data_range=1) for x, y in zip(a, b, strict=True)]
+    theirs = [peak_signal_noise_ratio(x.numpy(), y.numpy(), data_range=1) for x, y in zip(a, b, strict=True)]
     assert [row["PSNR"] for row in distances(a, b)] == pytest.approx(theirs, rel=1e-5)
     assert distances(a, a)[0] == {"L2": 0, "L∞": 0, "PSNR": math.inf}
 
@@ -133,10 +132,10 @@ def test_difference_is_grey_where_nothing_changed():
     image = torch.full((1, 3, 2, 2), 0.2)
     changed = image.clone()
     changed[0, 1, 0, 1] += 0.01
-    shown = difference(image, changed, magnify=20)
+    shown = difference(image, changed, times=20)
     assert shown[0, 1, 0, 1].item() == pytest.approx(0.7, abs=1e-5)
     assert shown.eq(0.5).sum() == 11
-    assert difference(image, changed, magnify=1000).max() == 1
+    assert difference(image, changed, times=1000).max() == 1
 
 
 def test_device(device, lite0):
@@ -152,12 +151,12 @@ def test_device(device, lite0):
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"limit": 0}, "limit must be over 0 and at most 255 levels, not 0"),
-        ({"limit": 300}, "limit must be over 0 and at most 255 levels, not 300"),
-        ({"confidence": 1.0}, "confidence must be between 0 and 1, not 1.0"),
+        ({"limit": 0}, "limit must be above 0, not 0"),
+        ({"limit": 300}, "limit must be from 0 to 255, not 300"),
+        ({"confidence": 1.0}, "confidence must be above 0 and below 1, not 1.0"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
-        ({"rate": -1}, "rate must be over 0, not -1"),
-        ({"category": ["red", "blue"]}, "one for each of 1 pictures, not 2"),
+        ({"rate": -1}, "rate must be above 0, not -1"),
+        ({"category": ["red", "blue"]}, "category must be one class, or one for each of the 1 images, not 2"),
         ({"category": "mauve"}, "'mauve' is not a class of linear"),
         ({"category": 3}, "category must be from 0 to 2, not 3"),
     ],
@@ -170,9 +169,9 @@ def test_bad_numbers(linear, knobs, message):
 def test_bad_pictures(linear):
     with pytest.raises(ValueError, match="image must have shape"):
         fool(linear, torch.rand(3, 4, 4), "red")
-    with pytest.raises(ValueError, match="limit must be"):
+    with pytest.raises(ValueError, match="limit must be above 0, not -1"):
         fast_gradient_sign(linear, torch.rand(1, 3, 4, 4), "red", limit=-1)
-    with pytest.raises(ValueError, match="has no classes"):
+    with pytest.raises(ValueError, match="network custom has no classes; ask for one of its layers instead"):
         fool(Network(nn.Conv2d(3, 4, 3), layers={"conv": ""}), torch.rand(1, 3, 32, 32), 0)
     with pytest.raises(ValueError, match="shape of image"):
         distances(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 5))

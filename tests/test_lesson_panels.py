@@ -13,10 +13,9 @@ import pytest
 
 from helpers import panels
 from helpers.core import registry
-from helpers.notebooks import LESSONS
-from helpers.panels.knobs import Categories, Networks, Pictures
+from helpers.core.lessons import LESSONS
 
-PATHS = sorted(LESSONS.glob("[0-9]*.ipynb"))
+PATHS = [lesson.notebook for lesson in LESSONS]
 SIDE = 96  # pixels: small pictures keep this quick
 PATIENCE = 400  # seconds; the slowest setting takes 70 on two idle cores
 READABLE = re.compile(r"(?!\w+(Error|Exception)\b)[^\n]{8,}")  # one line that does not begin with an exception's name
@@ -40,6 +39,10 @@ def makes_panel(node):
 
 def names(node, kind):
     found = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
+    if kind is ast.Load:  # what `x += 1` only seems to bind
+        found |= {
+            n.target.id for n in ast.walk(node) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)
+        }
     if kind is ast.Store:
         found |= {n.name for n in ast.walk(node) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
         aliases = [a for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names]
@@ -60,7 +63,7 @@ def slice_for_panels(notebook):
 def test_the_slice_holds_what_a_panel_needs_and_nothing_else():
     cells = [
         "import torch\nimport time as clock\nfrom helpers.panels import panel\n%matplotlib inline",
-        "weight = torch.ones(3)\nprint(clock.time())\nheavy = weight.sum()",
+        "weight = torch.ones(3)\nprint(clock.time())\nheavy = weight.sum()\nweight += 1",
         "def double(x):\n    return x * weight\n\ndef unused(x):\n    return panel(x)",
         "for name in ('a', 'b'):\n    display(panel(double, title=name))",
     ]
@@ -70,6 +73,7 @@ def test_the_slice_holds_what_a_panel_needs_and_nothing_else():
         "import torch",
         "from helpers.panels import panel",
         "weight = torch.ones(3)",
+        "weight += 1",
         "def double(x):",
         "    return x * weight",
         "for name in ('a', 'b'):",
@@ -83,38 +87,41 @@ def test_the_slice_holds_what_a_panel_needs_and_nothing_else():
 def extremes(knob):
     """Values for a control: both ends of a slider, the options of a menu (ends and middle of a long one)."""
     widget = knob.widget
-    if isinstance(knob, Categories):
+    if isinstance(widget, ipywidgets.Combobox):
         return ["0", str(len(widget.options) - 1), "no such class"] if widget.options else ["no such class"]
     if isinstance(widget, ipywidgets.FloatLogSlider):
         return [widget.base**widget.min, widget.base**widget.max]
     if isinstance(widget, ipywidgets.Checkbox):
         return [not widget.value]
     if hasattr(widget, "options"):
-        values = [option[1] if isinstance(option, tuple) else option for option in widget.options]
-        few = (
-            values
-            if len(values) <= 4 or isinstance(knob, Networks)
-            else [values[0], values[len(values) // 2], values[-1]]
-        )
-        if isinstance(knob, Networks):  # all that are missing are refused alike: one of them is enough
+        few = [option[1] if isinstance(option, tuple) else option for option in widget.options]
+        if knob.network is not None:  # all that are missing are refused alike: one of them is enough
             missing = [name for name in few if name in registry.SOURCES and not registry.SOURCES[name].here]
             few = [name for name in few if name not in missing[1:]]
+        elif len(few) > 4:
+            few = [few[0], few[len(few) // 2], few[-1]]
         return [value for value in few if value != widget.value]
     return [widget.min, widget.max] if hasattr(widget, "min") else []
 
 
 def work(panel):
     """Run a panel: a stepwise one for two steps, then Stop."""
-    former = panel._run
+    former = panel.work.latest
     panel.run()
     if panel.iterative:
         end = time.monotonic() + PATIENCE
-        while panel.running and (panel._run is former or panel._run.step is None or panel._run.step.index < 2):
+        while panel.running and (panel.work.latest is former or not done(panel)):
             assert time.monotonic() < end, panel
             time.sleep(0.01)
         panel.stop()
     assert panel.wait(PATIENCE), panel
-    assert panel._run is not former and (panel.error or not panel.iterative or panel._run.step), f"{panel} did nothing"
+    assert panel.work.latest is not former, f"{panel} did nothing"
+    assert panel.error or not panel.iterative or panel.work.latest.step, f"{panel} did nothing"
+
+
+def done(panel):
+    step = panel.work.latest.step
+    return step is not None and step.index >= 2
 
 
 @pytest.mark.limits
@@ -127,25 +134,22 @@ def test_every_panel_of_a_lesson_at_its_limits(path, offline, capsys):
     capsys.readouterr()
     slow, wrong = {}, []
     for panel in made:
-        panel.size, panel.longest = SIDE, SIDE if panel.longest else None
-        panel._begun = True
+        panel.size.square, panel.size.longest = SIDE, SIDE if panel.size.longest else None
         work(panel)
-        assert panel.error == "" and panel._jpeg, f"{panel}: {panel.error}"
+        assert panel.error == "" and panel.jpeg, f"{panel}: {panel.error}"
         for name, knob in panel.knobs.items():
             if knob.hidden:
                 continue
             for value in extremes(knob):
                 start = time.perf_counter()
-                panel._quiet = True  # turned and run once, not twice
-                knob.widget.value = value
-                panel._quiet = False
+                with panel.quietly():  # turned and run once, not twice
+                    knob.widget.value = value
                 work(panel)
                 slow[f"{panel.title}: {name}={value}"] = time.perf_counter() - start
                 if panel.error and not READABLE.fullmatch(panel.error):
                     wrong.append(f"{panel.title}: {name}={value!r}: {panel.error}")
-                if isinstance(knob, Pictures) and panel.error:
+                if knob.accepts and panel.error:
                     wrong.append(f"{panel.title}: picture {value}: {panel.error}")
-            panel._quiet = True
             panel.reset()
             assert panel.wait(PATIENCE)
         work(panel)

@@ -9,23 +9,23 @@ import time
 import nbformat
 import pytest
 
+from helpers.core.lessons import LESSONS, NOTEBOOKS
 from helpers.exercises.calls import is_blank
 from helpers.exercises.exercise import exercises
 from helpers.grading.assemble import check_cells, exercise_cells, paste
-from helpers.notebooks import LESSONS, normalise, solutions
+from helpers.notebooks import normalise, solutions
 
-PATHS = sorted(LESSONS.glob("[0-9]*.ipynb"))
-EACH = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+EACH = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
 
 
 @EACH
-def test_a_shipped_lesson_is_tidy(path):
-    notebook = nbformat.read(path, as_version=4)
+def test_a_shipped_lesson_is_tidy(lesson):
+    notebook = nbformat.read(lesson.notebook, as_version=4)
     nbformat.validate(notebook)
     ids = [cell.id for cell in notebook.cells]
     assert len(ids) == len(set(ids)) and not any(re.fullmatch("[0-9a-f]{8}", name) for name in ids), "readable ids"
-    assert path.stat().st_size < 1_500_000
-    assert normalise(nbformat.read(path, as_version=4)) == notebook, (
+    assert lesson.notebook.stat().st_size < 1_500_000
+    assert normalise(nbformat.read(lesson.notebook, as_version=4)) == notebook, (
         "stored outputs are not what `make notebooks` writes"
     )
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
@@ -34,8 +34,8 @@ def test_a_shipped_lesson_is_tidy(path):
 
 
 @EACH
-def test_a_lesson_has_the_lesson_shape(path):
-    notebook = nbformat.read(path, as_version=4)
+def test_a_lesson_has_the_lesson_shape(lesson):
+    notebook = nbformat.read(lesson.notebook, as_version=4)
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     assert notebook.cells[0].source.startswith("# ")
@@ -47,11 +47,11 @@ def test_a_lesson_has_the_lesson_shape(path):
 
 
 @EACH
-def test_the_exercises_of_a_lesson_are_those_that_are_checked(path):
-    notebook = nbformat.read(path, as_version=4)
-    known = exercises(int(path.stem[:2]))
+def test_the_exercises_of_a_lesson_are_those_that_are_checked(lesson):
+    notebook = nbformat.read(lesson.notebook, as_version=4)
+    known = exercises(lesson.number)
     blanks, checks = exercise_cells(notebook), check_cells(notebook)
-    assert list(blanks) == list(checks) == list(known) == list(solutions(path))
+    assert list(blanks) == list(checks) == list(known) == list(solutions(lesson))
     order = [cell.id for cell in notebook.cells]
     for number, exercise in known.items():
         name = number.replace(".", "-")
@@ -62,9 +62,14 @@ def test_the_exercises_of_a_lesson_are_those_that_are_checked(path):
             f"exercise-{name}-picture",
             f"exercise-{name}-why",
         )
-        at = order.index(text)
-        assert order[at : at + 5] == [text, blank, check, picture, why]
-        statement, cell, checked, reward, meaning = notebook.cells[at : at + 5]
+        at, number_cell = order.index(text), f"exercise-{name}-number"
+        shown = [picture, number_cell] if number_cell in order else [picture]
+        assert order[at : order.index(why) + 1] == [text, blank, check, *shown, why]
+        statement, cell, checked, reward = notebook.cells[at : at + 4]
+        meaning = notebook.cells[order.index(why)]
+        for each in notebook.cells[at + 3 : order.index(why)]:
+            lines = each.source.splitlines()
+            assert len(lines) <= 10 and max(map(len, lines)) <= 100, f"{each.id} is for eyes"
         assert statement.source.startswith(f"### Exercise {number} · ") and statement.source.count("<summary>Hint") == 2
         assert re.search(r"^[●○]{5} · \d+ minutes$", statement.source, re.MULTILINE)
         assert cell.metadata == {"exercise": number, "tags": ["exercise"]}
@@ -79,7 +84,8 @@ def test_the_exercises_of_a_lesson_are_those_that_are_checked(path):
             "deletable": False,
         }
         assert [output.text for output in checked.outputs] == [f"Exercise {number} — passed\n"]
-        assert f'yours("{number}"' in reward.source and any("image/jpeg" in o.get("data", {}) for o in reward.outputs)
+        assert f'mine_{number.replace(".", "_")} = yours("{number}")' in reward.source.splitlines()
+        assert any("image/jpeg" in o.get("data", {}) for o in reward.outputs)
         assert "<summary>Why it matters</summary>" in meaning.source
 
 
@@ -101,21 +107,21 @@ def without_network():
 
 @pytest.mark.notebook
 @EACH
-def test_a_solved_lesson_passes_nbval_offline_cell_by_cell(path, tmp_path):
+def test_a_solved_lesson_passes_nbval_offline_cell_by_cell(lesson, tmp_path):
     """Blank, as it ships, it is run by the browser tests."""
-    shutil.copy(LESSONS / "conftest.py", tmp_path)
-    solved = paste(nbformat.read(path, as_version=4), solutions(path))
-    nbformat.write(solved, tmp_path / path.name)
-    command = [*without_network(), sys.executable, "-c", NBVAL, tmp_path / path.name]
+    shutil.copy(NOTEBOOKS / "conftest.py", tmp_path)
+    solved = paste(nbformat.read(lesson.notebook, as_version=4), solutions(lesson))
+    nbformat.write(solved, tmp_path / lesson.notebook.name)
+    command = [*without_network(), sys.executable, "-c", NBVAL, tmp_path / lesson.notebook.name]
     start = time.monotonic()
     run = subprocess.run(command, capture_output=True, text=True)
     seconds = time.monotonic() - start
-    count = len(exercises(int(path.stem[:2])))
+    count = len(exercises(lesson.number))
     assert run.returncode == 0, run.stdout[-3000:]
     assert f"{count} of {count} exercises solved" in run.stdout
     code = sum(cell.cell_type == "code" for cell in solved.cells)
     assert re.search(rf"^{code} passed in", run.stdout, re.MULTILINE)
     (memory,) = re.findall(r"^peak of the kernel: (.+) GB$", run.stdout, re.MULTILINE)
     online = "" if without_network() else " (bubblewrap is not here: network left on)"
-    print(f"\n{path.stem}: {seconds:.0f} s, {memory} GB{online}")
+    print(f"\n{lesson.stem}: {seconds:.0f} s, {memory} GB{online}")
     assert float(memory) < 3

@@ -171,7 +171,7 @@ def test_a_folder_of_the_readers_own_works(tmp_path, lite0):
         ({"k": 4, "skip": [0]}, "k must be from 1 to 3"),
         ({"skip": [0, 1]}, "skip must hold one index from 0 to 3 for each of the 1 queries"),
         ({"skip": [4]}, "skip must hold one index from 0 to 3"),
-        ({"metric": "l1"}, "metric must be one of l2, cosine, not 'l1'"),
+        ({"metric": "l1"}, "metric must be one of 'l2', 'cosine', not 'l1'"),
         ({"chunk": 0}, "chunk must be at least 1, not 0"),
     ],
 )

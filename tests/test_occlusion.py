@@ -1,6 +1,5 @@
-"""Occlusion: answers by hand, captum's answers, every pixel covered, and the shortcut equal to the definition."""
+"""Occlusion: answers by hand, captum's answers, every pixel covered, and curves that say whether a map is right."""
 
-import copy
 import re
 
 import numpy as np
@@ -13,8 +12,7 @@ from torch import nn
 from helpers.core import photos
 from helpers.core.networks import Network
 from helpers.core.steps import finish
-from helpers.incremental import Incremental, fastest, fold
-from helpers.occlusion import average, cover, definition, deletion, insertion, make_filler, occlusion, starts
+from helpers.occlusion import average, cover, deletion, insertion, make_filler, occlusion, starts
 
 
 class Linear(nn.Module):
@@ -70,6 +68,18 @@ def test_the_fall_of_a_linear_score_is_the_weight_times_the_pixels_under_the_win
             assert last.clean - last.scores[i, j].item() == pytest.approx(under, abs=1e-4)
 
 
+def test_a_probability_is_followed_as_it_is_or_by_its_logarithm():
+    torch.manual_seed(0)
+    network, image = linear(torch.randn(1, 3, 8, 8)), random_image(8, 8)
+    logit, probability, logarithm = (
+        finish(occlusion(network, image, "thing", 4, 2, score=score))
+        for score in ("logit", "probability", "log-probability")
+    )
+    assert torch.allclose(probability.scores, logit.scores.sigmoid(), atol=1e-6)  # the other class scores 0
+    assert torch.allclose(logarithm.scores, probability.scores.log(), atol=1e-5)
+    assert logarithm.clean == pytest.approx(torch.tensor(probability.clean).log().item(), abs=1e-5)
+
+
 def test_overlap_is_averaged_and_a_map_that_fills_is_clean_elsewhere():
     torch.manual_seed(0)
     size, patch, tops, lefts = (7, 8), 3, [0, 2, 4], [0, 3, 5]
@@ -119,133 +129,6 @@ def test_captum_agrees_where_the_windows_fit(lite0, score, size, patch, stride):
     last = finish(occlusion(lite0, image, target, patch, stride, score=score))
     assert (last.clean - last.image - theirs[:, :1]).abs().max() < 1e-4  # float32: rounding depends on the batch
     assert last.scores.std() > 0.01 * last.clean
-
-
-# ── The shortcut ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def random_norms(network):
-    """A copy with statistics that a wrongly folded normalisation would not survive."""
-    network = copy.deepcopy(network)
-    random = torch.Generator().manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor, low in ((module.running_mean, -0.1), (module.running_var, 0.8), (module.bias, -0.1)):
-                tensor.copy_(torch.rand(tensor.shape, generator=random) * 0.2 + low)
-    return network
-
-
-NETWORKS = {  # name: (size of the picture, patch, at least so many stages)
-    "alexnet": ((96, 112), 20, 2),
-    "vgg16": ((48, 40), 11, 3),
-    "resnet18": ((128, 97), 16, 3),
-    "densenet121": ((96, 96), 25, 2),
-    "squeezenet1_1": ((96, 101), 16, 3),
-}
-
-
-def every_corner(size, patch, stride):
-    return [(top, left) for top in starts(size[0], patch, stride) for left in starts(size[1], patch, stride)]
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_shortcut_is_exact_for_untrained_networks(untrained, name):
-    size, patch, stages = NETWORKS[name]
-    assert_exact(random_norms(untrained(name)), size, patch, patch, stages)
-
-
-@pytest.mark.parametrize(
-    ("size", "patch", "stride"), [((96, 96), 24, 18), ((97, 130), 20, 19), ((64, 75), 9, 9), ((224, 160), 1, 1000)]
-)
-def test_the_shortcut_is_exact_for_the_default_network(lite0, size, patch, stride):
-    assert_exact(lite0, size, patch, stride, 4)
-
-
-@torch.inference_mode()
-def assert_exact(network, size, patch, stride, stages):
-    image, filler = random_image(*size), random_image(*size, seed=1)
-    corners = every_corner(size, patch, stride)
-    shortcut = Incremental(network, image, filler, patch)
-    assert len(shortcut.stages) >= stages
-    expected = torch.cat(
-        [definition(network, image, filler, patch)(corners[i : i + 8]) for i in range(0, len(corners), 8)]
-    )
-    found = torch.cat([shortcut(corners[i : i + 7]) for i in range(0, len(corners), 7)])
-    scale = expected.abs().max()
-    assert expected.std(dim=0).max() > 1e-4 * scale  # the windows do change the scores
-    assert (found - expected).abs().max() < 2e-5 * scale
-
-
-def test_early_stages_compute_only_what_a_window_can_reach(lite0):
-    image = random_image(224, 224)
-    with torch.inference_mode():
-        stages = Incremental(lite0, image, image, 32).stages
-    reached, box = [], ((96, 128), (96, 128))
-    for stage in stages:
-        box = tuple(stage.reached(axis, *box[axis]) for axis in range(2))
-        _, height = stage.crops(0, [box[0]])
-        reached.append((height / stage.inputs.shape[2]) ** 2)
-    assert reached[0] < 0.03 and sum(share < 0.2 for share in reached) >= 4
-
-
-def test_every_normalisation_of_the_network_is_folded_where_a_convolution_comes_first(untrained):
-    network = random_norms(untrained("resnet18"))
-    image = random_image(64, 64)
-    folded = fold(copy.deepcopy(network.model))
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    assert torch.allclose(folded(image), network.model(image), rtol=1e-4, atol=1e-4)
-
-
-class Shortcutting(nn.Module):
-    """Its forward pass does more than call its modules in the order of their registration."""
-
-    def __init__(self):
-        super().__init__()
-        self.second, self.first = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(3, 8, 3, padding=1)
-
-    def forward(self, images):
-        first = self.first(images)
-        return (self.second(first) * first).mean(dim=(2, 3))
-
-
-class Residual(nn.Module):
-    """Uses a map again after the modules that follow it."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
-
-    def forward(self, images):
-        return (self.second(self.first(images)) + images).amax(dim=(2, 3))
-
-
-@pytest.mark.parametrize("model", [Shortcutting, Residual])
-@torch.inference_mode()
-def test_networks_that_are_no_chain_get_the_definition(model):
-    torch.manual_seed(0)
-    network = Network(model(), layers={"logits": ""}, categories="abcdefgh")
-    image, filler = random_image(32, 32), random_image(32, 32, seed=1)
-    corners = every_corner((32, 32), 8, 8)
-    found = fastest(network, image, filler, 8, corners)
-    assert not isinstance(found, Incremental)
-    assert torch.allclose(found(corners), definition(network, image, filler, 8)(corners))
-
-
-@torch.inference_mode()
-def test_a_chain_gets_the_shortcut_and_googlenet_its_own_answers(lite0, untrained):
-    image, filler, corners = random_image(64, 64), random_image(64, 64, seed=1), every_corner((64, 64), 16, 24)
-    assert isinstance(fastest(lite0, image, filler, 16, corners), Incremental)
-    googlenet = untrained("googlenet")
-    expected = definition(googlenet, image, filler, 16)(corners)
-    assert torch.allclose(fastest(googlenet, image, filler, 16, corners)(corners), expected, rtol=1e-3, atol=1e-4)
-
-
-def test_the_network_is_left_as_it_was(lite0):
-    image = random_image(64, 64)
-    before = lite0(image)
-    finish(occlusion(lite0, image, 0, 32, 32))
-    assert torch.equal(lite0(image), before)
-    assert not any(module._forward_hooks for module in lite0.modules())
 
 
 # ── Fillings, curves, errors ─────────────────────────────────────────────────────────────────────────────────
@@ -318,14 +201,14 @@ def test_insertion_starts_blurred_and_ends_with_the_picture(lite0):
         ({"patch": 0}, "patch must be from 1"),
         ({"stride": 0}, "stride must be from 1 to patch (8), so that every pixel is covered, not 0"),
         ({"stride": 9}, "stride must be from 1 to patch (8)"),
-        ({"fill": "purple"}, "fill must be one of mean, grey, black, white, blur, noise, not 'purple'"),
-        ({"score": "log"}, "score must be 'probability' or 'logit', not 'log'"),
+        ({"fill": "purple"}, "fill must be one of 'mean', 'grey', 'black', 'white', 'blur', 'noise', not 'purple'"),
+        ({"score": "log"}, "score must be one of 'logit', 'probability', 'log-probability', not 'log'"),
         ({"category": 2}, "category must be from 0 to 1, not 2"),
         ({"category": "thin"}, "did you mean 'thing'"),
         ({"batch": 0}, "batch must be at least 1, not 0"),
-        ({"image": torch.zeros(2, 3, 16, 16)}, "image must be one picture, (1, 3, H, W), not a batch of 2"),
+        ({"image": torch.zeros(2, 3, 16, 16)}, "image must be a single picture, not a batch of 2"),
         ({"image": torch.full((1, 3, 16, 16), torch.nan)}, "image must be finite"),
-        ({"network": Network(nn.Conv2d(3, 3, 1))}, "network custom has no classifier"),
+        ({"network": Network(nn.Conv2d(3, 3, 1))}, "network custom has no classes; ask for one of its layers instead"),
     ],
 )
 def test_bad_arguments_are_named_before_the_first_step(arguments, message):

@@ -1,10 +1,14 @@
 """Panels as plain objects: their knobs, their runs, their messages. No kernel, no front end."""
 
+import builtins
 import io
 import itertools
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
+from datetime import datetime
+from types import SimpleNamespace
 from typing import Annotated, Literal
 
 import ipywidgets
@@ -20,7 +24,7 @@ from helpers.core import images, networks, photos, registry
 from helpers.core.images import Image
 from helpers.core.networks import Category, Channel, Layer, Network
 from helpers.core.steps import Seed, Step
-from helpers.panels import fixed, panel
+from helpers.panels import fixed, look, panel, run, work
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +52,13 @@ def await_(condition, seconds=20):
         time.sleep(0.005)
 
 
-def status(made):
-    return made._status.value
-
-
 def shown(made):
-    return images.load(made._image.value)
+    return images.load(made.screen.image.value)
+
+
+def answer(made):
+    """Do what the link makes a front end do."""
+    made.screen.status.set_state({"tabbable": False})
 
 
 # ── Functions to make panels of ──
@@ -211,7 +216,7 @@ def test_a_wrong_keyword_is_one_clear_error(capsys):
 
 def test_fixed_pictures_and_networks_are_still_loaded():
     made = computed(panel(everything, network=fixed("efficientnet_lite0"), image=fixed("moon"), size=64))
-    assert made.error == "" and made._jpeg
+    assert made.error == "" and made.jpeg
     assert "network" not in repr(made) and "image" not in repr(made)
     assert 'photos.photo("moon", 64)' in made.call
 
@@ -226,9 +231,10 @@ def test_the_menu_says_what_each_network_costs():
 
 
 def test_layers_channels_and_classes_follow_the_network(untrained, monkeypatch):
-    monkeypatch.setattr(panels, "_networks", type(panels._networks)())
+    monkeypatch.setattr(work, "kept", OrderedDict())
     real = networks.load
     monkeypatch.setattr(networks, "load", lambda name: real(name) if "lite0" in name else untrained(name))
+    monkeypatch.setattr(untrained("alexnet"), "categories", tuple(f"class {i}" for i in range(1000)))
     made = computed(panel(everything, size=64))
     layer, channel = made.knobs["layer"].widget, made.knobs["channel"].widget
     assert list(layer.options) == list(real("efficientnet_lite0").layers)
@@ -328,24 +334,24 @@ def test_the_first_picture_comes_when_a_front_end_shows_the_panel(displayed_firs
     made = panel(brighten, size=32)
     if displayed_first:
         made._repr_mimebundle_()
-    assert made._jpeg is None
-    made._status.set_state({"tabbable": False})  # what the link makes a front end send
+    assert made.jpeg is None
+    answer(made)
     if not displayed_first:
         assert not made.working
         made._repr_mimebundle_()
     settled(made)
-    assert made._jpeg and "image/jpeg" in made._repr_mimebundle_()
-    made._image.value = b""
+    assert made.jpeg and "image/jpeg" in made._repr_mimebundle_()
+    made.screen.image.value = b""
     made._repr_mimebundle_()
-    assert not made.working and made._image.value == b""  # only the first time
+    assert not made.working and made.screen.image.value == b""  # only the first time
 
 
 def test_a_stepwise_panel_only_gets_ready():
     made = panel(fade)
     made._repr_mimebundle_()
-    made._status.set_state({"tabbable": False})
+    answer(made)
     settled(made)
-    assert "Press Run." in status(made) and made._jpeg is None
+    assert "Press Run." in made.status and made.jpeg is None
 
 
 # ── One result at a time ──
@@ -381,7 +387,7 @@ def test_draw_gets_the_result_and_what_it_asks_for():
         return image, f"<{by:g} {unrelated} {(result - image).max():.2f}>"
 
     made = computed(panel(brighten, draw, image="moon", size=400))
-    assert "&lt;0.5 untouched 0.50&gt;" in made._text.value
+    assert "&lt;0.5 untouched 0.50&gt;" in made.screen.text.value
     assert (shown(made) - photos.photo("moon", 400)).abs().mean() < 0.01
 
 
@@ -390,14 +396,14 @@ def test_draw_may_return_a_figure_a_pil_image_or_small_pixels():
     figure.subplots().plot([1, 2])
     for picture in (figure, pillow.new("L", (50, 40)), torch.rand(5, 3, 8, 8)):
         made = computed(panel(brighten, lambda _, picture_=picture: picture_))
-        assert made.error == "" and made._jpeg
+        assert made.error == "" and made.jpeg
     assert shown(made).shape[-1] >= 224  # eight pixels are enlarged
 
 
 @pytest.mark.parametrize("wrong", [torch.rand(7, 7), "text", None])
 def test_what_is_no_picture_is_explained(wrong):
     made = computed(panel(brighten, lambda _: wrong, size=16))
-    assert "picture" in made.error and made._jpeg is None
+    assert "picture" in made.error and made.jpeg is None
 
 
 def test_the_last_setting_wins():
@@ -431,7 +437,7 @@ def test_panels_take_turns():
     made = [panel(count, size=16, title=str(i)) for i in range(4)]
     for each in made:
         each.run()
-    assert all(each.wait() and each._jpeg for each in made)
+    assert all(each.wait() and each.jpeg for each in made)
     assert most == [1, 1, 1, 1]
 
 
@@ -460,15 +466,41 @@ def test_two_stepwise_panels_share_the_machine_step_by_step():
 def test_a_run_shows_every_part_of_itself():
     made = panel(fade, steps=9)
     made.run()
-    assert made._run_button.disabled and not made._stop_button.disabled
+    assert made.buttons["Run"].disabled and not made.buttons["Stop"].disabled
     settled(made)
-    assert not made._run_button.disabled and made._stop_button.disabled
-    assert made.error == "" and "9 steps in" in status(made) and made._bar.value == 1
+    assert not made.buttons["Run"].disabled and made.buttons["Stop"].disabled
+    assert made.error == "" and "9 steps in" in made.status and made.screen.bar.value == 1
     assert shown(made).mean() > 0.98
-    assert "loss 0.1111" in made._curve.value and "<polyline" in made._curve.value
-    assert made._scrubber.layout.display is None and made._scrubber.value == made._scrubber.max
-    made._scrubber.value = 0
-    assert shown(made).mean() < 0.2 and made._scrubber.description == "step 1"
+    assert "loss 0.1111" in made.screen.curve.value and "<polyline" in made.screen.curve.value
+    assert made.screen.scrubber.layout.display is None and made.screen.scrubber.value == made.screen.scrubber.max
+    made.screen.scrubber.value = 0
+    assert shown(made).mean() < 0.2 and made.screen.scrubber.description == "step 1"
+
+
+def test_frames_are_the_steps_that_the_scrubber_holds():
+    made = panel(fade, steps=4)
+    assert made.frames == []
+    computed(made)
+    assert [frame.index for frame in made.frames] == [1, 2, 3, 4] and made.screen.scrubber.max == 3
+    for place, frame in enumerate(made.frames):
+        made.screen.scrubber.value = place
+        assert made.jpeg == made.screen.image.value == frame.jpeg and frame.total == 4
+
+
+def test_the_scrubber_rests_during_a_run():
+    gate = Gate()
+    made = panel(gate.method(), steps=3)
+    gate.through.release(3)
+    computed(made)
+    made.run()
+    await_(lambda: gate.begun == 4)
+    last = made.screen.image.value
+    made.screen.scrubber.value = 0
+    assert made.screen.image.value == last == made.frames[-1].jpeg
+    gate.through.release(20)
+    settled(made)
+    made.screen.scrubber.value = 1
+    assert made.screen.image.value == made.frames[1].jpeg
 
 
 def test_stop_is_at_once_and_keeps_the_last_picture():
@@ -479,12 +511,12 @@ def test_stop_is_at_once_and_keeps_the_last_picture():
     start = time.perf_counter()
     made.stop()
     assert time.perf_counter() - start < 1 and not made.running
-    assert "Stopped at step 3." in status(made) and abs(shown(made).mean() - 0.3) < 0.02
-    assert len(made._film.frames) == 3 and not made._scrubber.layout.display
-    kept = made._image.value
+    assert "Stopped at step 3." in made.status and abs(shown(made).mean() - 0.3) < 0.02
+    assert len(made.frames) == 3 and not made.screen.scrubber.layout.display
+    kept = made.screen.image.value
     gate.through.release()  # the step under way ends, and nobody hears of it
     settled(made)
-    assert made._image.value == kept and "Stopped at step 3." in status(made)
+    assert made.screen.image.value == kept and "Stopped at step 3." in made.status
     assert gate.closed == 1 and gate.begun == 4
 
 
@@ -494,12 +526,12 @@ def test_run_may_follow_stop_while_a_step_still_works():
     made.run()
     await_(lambda: gate.begun == 1)
     made.stop()
-    assert "Stopped." in status(made)
+    assert "Stopped." in made.status
     made.run()
     assert made.running
     gate.through.release(20)
     settled(made)
-    assert "3 steps in" in status(made) and gate.closed == 2 and made._film.frames[-1].index == 3
+    assert "3 steps in" in made.status and gate.closed == 2 and made.frames[-1].index == 3
 
 
 def test_a_run_stopped_before_it_began_claims_no_step():
@@ -508,13 +540,13 @@ def test_a_run_stopped_before_it_began_claims_no_step():
     made.run()
     gate.let_through(1)
     made.stop()
-    assert "Stopped at step 1." in status(made)
+    assert "Stopped at step 1." in made.status
     made.run()
     made.stop()
-    assert "Stopped." in status(made) and not made.running
+    assert "Stopped." in made.status and not made.running
     gate.through.release(20)
     settled(made)
-    assert "Stopped." in status(made) and gate.begun == 2
+    assert "Stopped." in made.status and gate.begun == 2
 
 
 def test_run_pressed_twice_is_one_run():
@@ -523,7 +555,7 @@ def test_run_pressed_twice_is_one_run():
     made.run()
     made.run()
     await_(lambda: gate.begun)
-    made._run_button.click()
+    made.buttons["Run"].click()
     gate.through.release(20)
     settled(made)
     assert gate.begun == 3
@@ -535,16 +567,44 @@ def test_a_knob_turned_during_a_run_waits_for_the_next():
     made.run()
     gate.let_through(2)
     made.knobs["steps"].widget.value = 7
-    assert "to use the new settings" in status(made)
+    assert "to use the new settings" in made.status
     made.knobs["steps"].widget.value = 4
-    assert "to use the new settings" not in status(made)
+    assert "to use the new settings" not in made.status
     made.knobs["steps"].widget.value = 2
     gate.through.release(20)
     settled(made)
-    assert gate.begun == 4 and "4 steps in" in status(made)
+    assert gate.begun == 4 and "4 steps in" in made.status
     made.run()
     settled(made)
-    assert gate.begun == 6 and "2 steps in" in status(made)
+    assert gate.begun == 6 and "2 steps in" in made.status
+
+
+def test_a_run_asked_for_while_getting_ready_fails_can_be_stopped(monkeypatch, lite0):
+    asked, answers, gate = threading.Event(), threading.Event(), Gate()
+
+    def load(name):
+        asked.set()
+        assert answers.wait(20)
+        monkeypatch.setattr(work, "load", lambda name: lite0)
+        raise OSError("no answer")
+
+    def gated(network: Network, steps: Annotated[int, (1, 20, 1)] = 10) -> Iterator[Step]:
+        return gate.method()(steps)
+
+    monkeypatch.setattr(work, "load", load)
+    made = panel(gated)
+    made._repr_mimebundle_()
+    answer(made)
+    assert asked.wait(20)
+    made.run()
+    answers.set()
+    gate.let_through(2)
+    assert made.running and not made.buttons["Stop"].disabled
+    made.stop()
+    assert "Stopped at step 2." in made.status
+    gate.through.release(20)
+    settled(made)
+    assert gate.begun == 3 and gate.closed == 1
 
 
 def test_stop_without_a_run_does_nothing():
@@ -560,12 +620,12 @@ def test_every_step_reaches_the_screen_or_the_film_and_the_last_one_always():
 
     made = panel(quick)
     sent = []
-    made._image.observe(lambda change: sent.append(time.perf_counter()), "value")
+    made.screen.image.observe(lambda change: sent.append(time.perf_counter()), "value")
     start = time.perf_counter()
     settled(computed(made))
     assert len(sent) <= 3 + 10 * (time.perf_counter() - start)
-    frames = made._film.frames
-    assert len(frames) <= panels.FRAMES_KEPT and frames[-1].index == 1000
+    frames = made.frames
+    assert len(frames) <= run.FRAMES_KEPT and frames[-1].index == 1000
     assert shown(made).mean() > 0.98
 
 
@@ -574,7 +634,7 @@ def test_a_stream_that_ends_early_still_shows_its_last_step():
         yield from (Step(i, steps, torch.full((1, 3, 4, 4), i / 4)) for i in range(1, 5))
 
     made = computed(panel(early))
-    assert made._film.frames[-1].index == 4 and shown(made).mean() > 0.98
+    assert made.frames[-1].index == 4 and shown(made).mean() > 0.98
 
     def empty(steps: Annotated[int, (1, 9, 1)] = 9) -> Iterator[Step]:
         yield from ()
@@ -583,9 +643,9 @@ def test_a_stream_that_ends_early_still_shows_its_last_step():
 
 
 def test_a_film_is_thinned_evenly_and_keeps_its_last_frame():
-    film = panels._Film(most=8)
+    film = run.Film(most=8)
     for index in range(1, 101):
-        film.add(panels._Frame(index, 100, b"", ""))
+        film.add(run.Frame(b"", "", index, 100))
         assert film.frames[-1].index == index and len(film.frames) <= 8
     steps = [frame.index for frame in film.frames]
     gaps = [after - before for before, after in itertools.pairwise(steps[:-1])]
@@ -600,11 +660,11 @@ def test_an_error_is_one_line_and_the_panel_goes_on():
     made.run()
     settled(made)
     assert made.error == "start must be above 0, not 0" and not made.running
-    assert "panel-error" in made._message.value and made._message.layout.display is None
+    assert "panel-error" in made.screen.message.value and made.screen.message.layout.display is None
     made.knobs["start"].widget.value = 1.0
     made.run()
     settled(made)
-    assert made.error == "" and made._message.layout.display == "none" and made._jpeg
+    assert made.error == "" and made.screen.message.layout.display == "none" and made.jpeg
 
 
 @pytest.mark.parametrize(
@@ -626,8 +686,8 @@ def test_whatever_is_raised_becomes_a_line_of_text(error, message):
 
     made = computed(panel(breaks))
     assert made.error.startswith(message) and "\n" not in made.error
-    assert "<b>" not in made._message.value
-    assert made._jpeg and not made.running  # the last good picture stays
+    assert "<b>" not in made.screen.message.value
+    assert made.jpeg and not made.running  # the last good picture stays
 
 
 def test_a_step_that_is_not_a_number_is_named():
@@ -642,7 +702,7 @@ def test_a_network_that_cannot_be_had_leaves_the_menu_usable(monkeypatch):
     def refuse(source):
         raise registry.WeightsUnavailable(f"{source.name} is not here")
 
-    monkeypatch.setattr(networks, "_download", refuse)
+    monkeypatch.setattr(registry, "_download", refuse)
     missing = next(source for source in networks.available() if not source.here)
     made = panel(everything, size=64)
     made.knobs["network"].widget.value = missing.name
@@ -650,12 +710,12 @@ def test_a_network_that_cannot_be_had_leaves_the_menu_usable(monkeypatch):
     assert made.error == f"{missing.name} is not here"
     made.knobs["network"].widget.value = "efficientnet_lite0"
     settled(made)
-    assert made.error == "" and made._jpeg
+    assert made.error == "" and made.jpeg
 
 
 def test_a_download_says_how_far_it_is(tmp_path, monkeypatch, untrained):
     told, source = [], registry.SOURCES["squeezenet1_1"]
-    monkeypatch.setattr(panels, "_networks", type(panels._networks)())
+    monkeypatch.setattr(work, "kept", OrderedDict())
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     made = panel(unchanged, network="squeezenet1_1", size=32)
@@ -663,14 +723,14 @@ def test_a_download_says_how_far_it_is(tmp_path, monkeypatch, untrained):
     def slowly(name):
         part = tmp_path / "checkpoints" / f"{source.file().name}.0123.partial"
         part.write_bytes(bytes(3_000_000))
-        await_(lambda: "3 of 5 MB" in status(made))
+        await_(lambda: "3 of 5 MB" in made.status)
         part.unlink()
         told.append(name)
         return untrained(name)
 
     monkeypatch.setattr(networks, "load", slowly)
     computed(made)
-    assert told == ["squeezenet1_1"] and made.error == "" and made._jpeg
+    assert told == ["squeezenet1_1"] and made.error == "" and made.jpeg
 
 
 # ── Buttons ──
@@ -692,27 +752,29 @@ def test_reset_goes_back_to_the_lessons_settings_with_one_computation():
     made.knobs["image"].widget.value = "moon"
     settled(made)
     seen.clear()
-    made._guarded(made.reset)
+    made.buttons["Reset"].click()
     settled(made)
     assert made.settings() == before and seen == [(3, False)]
 
 
 def test_the_call_does_what_the_panel_did():
     made = computed(panel(everything, image="coins", size=64, category="Egyptian cat", layer="blocks.1", channel=5))
+    assert made.call.startswith(f"from helpers.core import networks, photos\nfrom {__name__} import everything\nresult")
     space = {}
     exec(made.call, space)
     drawn = shown(made)
-    expected = images.load(panels._to_jpeg(panels._to_picture(space["result"])))
+    expected = images.load(look.to_jpeg(look.to_picture(space["result"])))
     torch.testing.assert_close(drawn, expected)
-    made._call_button.value = True
-    assert "Egyptian cat" in made._source.value and made._source.layout.display is None
+    made.buttons["Show the call"].value = True
+    assert "Egyptian cat" in made.source.value and made.source.layout.display is None
     made.knobs["channel"].widget.value = 2
     settled(made)
-    assert "channel=2" in made._source.value  # it follows the knobs
+    assert "channel=2" in made.source.value  # it follows the knobs
 
 
 def test_the_call_of_a_stepwise_panel_runs_to_its_end():
     made = computed(panel(fade, steps=3))
+    assert made.call.splitlines()[0] == "from helpers.core.steps import finish"
     assert made.call.splitlines()[-1] == "result = finish(fade(steps=3, start=1.0))"
     space = {}
     exec(made.call, space)
@@ -730,18 +792,18 @@ def test_the_call_names_what_no_text_can_stand_for():
 def test_pictures_and_films_are_saved_beside_the_notebook_under_new_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = computed(panel(fade, steps=4))
-    assert not made._png_button.disabled and not made._gif_button.disabled
+    assert not made.buttons["Save PNG"].disabled and not made.buttons["Save GIF"].disabled
     for _ in range(2):
-        made._png_button.click()
-    assert "fade-2.png" in status(made)
-    made._gif_button.click()
+        made.buttons["Save PNG"].click()
+    assert "fade-2.png" in made.status
+    made.buttons["Save GIF"].click()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["fade-1.gif", "fade-1.png", "fade-2.png"]
     with pillow.open("fade-1.gif") as film:
-        assert film.n_frames == len(made._film.frames) == 4
+        assert film.n_frames == len(made.frames) == 4
     with pillow.open("fade-1.png") as picture:
         assert picture.getpixel((0, 0)) == (255, 255, 255)
-    made._scrubber.value = 0
-    made._png_button.click()
+    made.screen.scrubber.value = 0
+    made.buttons["Save PNG"].click()
     with pillow.open("fade-3.png") as picture:
         assert picture.getpixel((0, 0)) == pytest.approx((64, 64, 64), abs=2)
 
@@ -753,12 +815,13 @@ def test_a_folder_that_cannot_be_written_is_a_message(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(images, "write_atomically", full)
-    made._png_button.click()
+    made.buttons["Save PNG"].click()
     assert made.error == "OSError: no space left on device"
 
 
 def uploaded(name, content):
-    return ({"name": name, "content": memoryview(content), "type": "", "size": len(content), "last_modified": None},)
+    file = {"name": name, "content": memoryview(content), "type": "", "size": len(content)}
+    return ({**file, "last_modified": datetime(2024, 1, 1)},)
 
 
 def test_an_upload_joins_the_menu_and_is_chosen(tmp_path, monkeypatch):
@@ -766,11 +829,11 @@ def test_an_upload_joins_the_menu_and_is_chosen(tmp_path, monkeypatch):
     made = panel(brighten, size=16)
     file = io.BytesIO()
     pillow.new("RGB", (40, 30), "red").save(file, format="PNG")
-    made._upload(made.knobs["image"], uploaded("../my cat.png", file.getvalue()))
+    made.uploads["image"].value = uploaded("../my cat.png", file.getvalue())
     settled(made)
-    assert made.knobs["image"].value == "my-cat.png" and made.error == "" and made._jpeg
+    assert made.knobs["image"].value == "my-cat.png" and made.error == "" and made.jpeg
     assert [f.name for f in tmp_path.iterdir()] == ["my-cat.png"]
-    made._upload(made.knobs["image"], uploaded("my cat.png", file.getvalue()))
+    made.uploads["image"].value = uploaded("my cat.png", file.getvalue())
     settled(made)
     assert made.knobs["image"].value == "my-cat-1.png"
     other = computed(panel(brighten, size=16))
@@ -781,7 +844,7 @@ def test_a_bad_upload_is_a_message_and_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(photos, "MINE", tmp_path)
     made = panel(brighten, size=16)
     for content, message in ((b"", "is empty"), (b"not a picture", "is not a picture")):
-        made._upload(made.knobs["image"], uploaded("x.png", content))
+        made.uploads["image"].value = uploaded("x.png", content)
         assert message in made.error and "x.png" in made.error
     assert made.knobs["image"].value == "chelsea" and not list(tmp_path.iterdir())
 
@@ -790,16 +853,21 @@ def test_a_bad_upload_is_a_message_and_leaves_no_file(tmp_path, monkeypatch):
 
 
 def test_running_a_cell_again_closes_the_panels_it_left(monkeypatch):
+    def execute(cell, execution):
+        parent = {"metadata": {"cellId": cell}, "header": {"msg_id": execution}}
+        kernel = SimpleNamespace(get_parent=lambda channel: parent)
+        monkeypatch.setattr(builtins, "get_ipython", lambda: SimpleNamespace(kernel=kernel), raising=False)
+
     gate = Gate()
-    monkeypatch.setattr(panels, "_executing_cell", lambda: ("cell-a", "first"))
+    execute("cell-a", "first")
     one, two = panel(gate.method()), panel(fade)
     assert set(panels.living()) == {one, two}  # one cell may hold several
     one.run()
     await_(lambda: gate.begun)
-    monkeypatch.setattr(panels, "_executing_cell", lambda: ("cell-b", "second"))
+    execute("cell-b", "second")
     other = panel(fade)
     assert set(panels.living()) == {one, two, other}
-    monkeypatch.setattr(panels, "_executing_cell", lambda: ("cell-a", "third"))
+    execute("cell-a", "third")
     again = panel(fade)
     assert set(panels.living()) == {other, again} and not one.running
     gate.through.release(20)

@@ -16,10 +16,10 @@ import threading, time
 from collections.abc import Iterator
 from typing import Annotated
 import torch
-from helpers.images import Image
-from helpers.networks import Network
+from helpers.core.images import Image
+from helpers.core.networks import Network
+from helpers.core.steps import Step
 from helpers.panels import living, panel
-from helpers.steps import Step
 
 def steps(
     steps: Annotated[int, (1, 5000, 1)] = 3000, pause: Annotated[float, (0.0, 0.1, 0.01)] = 0.01
@@ -52,7 +52,7 @@ class Counting(NotebookClient):
 
 
 def test_without_a_front_end_a_panel_is_silent_and_instant():
-    check = "from helpers import panels\nprint(threads(), len(panels._networks), [p._jpeg for p in living()])"
+    check = "from helpers.panels import work\nprint(threads(), len(work.kept), [p.jpeg for p in living()])"
     cells = [PANELS, "panel(look)", "panel(brighten)", "panel(steps)", "time.sleep(0.3)\n" + check]
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
     client = Counting(notebook, timeout=120, kernel_name="python3", store_widget_state=False)

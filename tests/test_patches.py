@@ -1,5 +1,6 @@
-"""Maximally activating patches: the same as a plain loop over everything, exact boxes, a flat memory."""
+"""Maximally activating patches: the same as a loop over everything, exact boxes, a flat memory, pixels that count."""
 
+import copy
 import gc
 import re
 
@@ -8,7 +9,8 @@ import torch
 from torch import nn
 
 from helpers.core.networks import Network
-from helpers.patches import PADDING, crop, patches, strongest
+from helpers.core.photos import photo
+from helpers.patches import PADDING, boxed, crop, influence, merged, patches, strongest
 
 
 class Random:
@@ -62,6 +64,15 @@ def test_every_channel_is_ranked_as_loops_rank_it(device, layer, k, per_image, b
     for channel, wanted in zip(found, expected, strict=True):
         assert [entry[1:] for entry in channel] == [entry[1:] for entry in wanted]
         assert torch.tensor(channel)[:, 0] == pytest.approx(torch.tensor(wanted)[:, 0], rel=1e-5)
+
+
+def test_what_is_kept_gives_way_only_to_what_is_stronger():
+    kept = {"value": torch.tensor([[9.0, 5.0], [3.0, 1.0]]), "image": torch.tensor([[4, 2], [0, 7]])}
+    found = {"value": torch.tensor([[7.0, 4.0, 8.0], [0.0, -1.0, 0.5]]), "image": torch.tensor([[10, 11, 12]] * 2)}
+    best = merged(kept, found, 2)
+    assert best["value"].tolist() == [[9, 8], [3, 1]] and best["image"].tolist() == [[4, 12], [0, 7]]
+    first = merged({}, found, 9)  # before the first batch, and fewer than asked for
+    assert first["value"].tolist() == [[8, 7, 4], [0.5, 0, -1]] and first["image"].tolist() == [[12, 10, 11]] * 2
 
 
 def test_a_patch_alone_excites_the_channel_as_much_as_in_its_picture():
@@ -124,6 +135,52 @@ def test_crop_by_hand():
     assert torch.equal(crop(image[None], (0, 0, 4, 5), longest=9), image[None])
 
 
+def test_a_box_is_drawn_along_its_inside_and_no_further_than_the_picture():
+    black = torch.zeros(1, 3, 5, 6)
+    line = torch.tensor([[0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 0, 0], [0, 1, 0, 1, 0, 0], [0, 1, 1, 1, 0, 0], [0] * 6])
+    assert torch.equal(boxed(black, (1, 1, 4, 4)), line.expand(1, 3, 5, 6).float()) and not black.any()
+    half = torch.tensor([[0, 0, 0, 0, 1, 0]] * 3 + [[1, 1, 1, 1, 1, 0], [0] * 6])
+    assert torch.equal(boxed(black, (-2, -1, 4, 5)), half.expand(1, 3, 5, 6).float())
+    assert torch.equal(boxed(black, (-9, -9, 20, 20)), black)
+
+
+def test_the_influence_of_a_linear_layer_is_the_length_of_its_weights_direction():
+    """∂ ‖a‖ / ∂ pixel = Wᵀ a / ‖a‖, worked out with the kernel's own numbers."""
+    network, picture = small(), Random(1)[0][None]
+    found = influence(network, picture, "0", (2, 3))
+    kernel, (top, left) = network.model[0].weight, (3, 5)  # stride 2, padding 1
+    a = network.activation(picture, "0")[0, :, 2, 3]
+    expected = torch.zeros(12, 10)
+    expected[top : top + 3, left : left + 3] = torch.einsum("o,oihw->ihw", a / a.norm(), kernel).abs().sum(0)
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_no_pixel_outside_its_field_moves_a_unit_and_the_middle_moves_it_most(lite0, device):
+    network, image = copy.deepcopy(lite0).to(device), photo("coffee", 96)
+    for layer, unit in (("blocks.1", 12), ("blocks.2", 6)):
+        found = influence(network, image, layer, (unit, unit))
+        top, left, bottom, right = network.receptive_field(layer, (96, 96)).box(unit, unit)
+        inside = found[top:bottom, left:right]
+        assert found.count_nonzero() == inside.count_nonzero() > 0 and found.device.type == device
+        quarter = (bottom - top) // 4
+        assert inside[quarter:-quarter, quarter:-quarter].sum() > 0.5 * inside.sum()  # a quarter of the area
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image": torch.zeros(2, 3, 12, 10)}, "image must be a single picture, not a batch of 2"),
+        ({"layer": "blocks.9"}, "layer 'blocks.9' is unknown to custom"),
+        ({"layer": "3"}, "layer must be one with a map, not '3'"),
+        ({"position": (6, 0)}, "position must lie in the 6×5 map of layer '0', not (6, 0)"),
+        ({"position": (0, -1)}, "position must lie in the 6×5 map of layer '0', not (0, -1)"),
+    ],
+)
+def test_bad_units_are_named(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        influence(small(), **{"image": Random(1)[0][None], "layer": "0", "position": (0, 0)} | arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -146,5 +203,5 @@ def test_bad_channels_and_sizes_are_named():
     for channel in (-1, 5):
         with pytest.raises(ValueError, match=f"channel must be from 0 to 4, not {channel}"):
             patches(collection, found, channel)
-    with pytest.raises(ValueError, match="longest must be at least 1 pixel, not 0"):
+    with pytest.raises(ValueError, match="longest must be at least 1, not 0"):
         patches(collection, found, 0, longest=0)

@@ -181,6 +181,30 @@ def test_pictures_fill_their_cells():
         plots.picture_grid(torch.zeros(2, 2, dtype=torch.int64), shades)
 
 
+def test_a_table_of_shares_has_its_heads_above_and_beside_it():
+    heads = torch.tensor([0.2, 0.4, 0.6]).view(3, 1, 1, 1).expand(3, 3, 2, 4)
+    shares = torch.tensor([[1, 0, 0], [0.25, 0.5, 0.25], [0, 0, 0]], dtype=torch.float64)
+    sheet = plots.picture_table(shares, heads)
+    assert sheet.shape == (1, 3, 4 * 2 + 3 * 2, 4 * 4 + 3 * 2) and sheet.dtype == heads.dtype
+    expected = [[1, 0.2, 0.4, 0.6], [0.2, 0, 1, 1], [0.4, 0.75, 0.5, 0.75], [0.6, 1, 1, 1]]
+    for down in range(2):
+        for across in range(4):
+            assert torch.allclose(sheet[0, 1, down::4, across::6], torch.tensor(expected))
+    with pytest.raises(ValueError, match=r"shares must have shape \(3, 3\), not \(2, 3\)"):
+        plots.picture_table(shares[:2], heads)
+
+
+def test_a_row_of_shares_begins_with_itself_and_the_largest():
+    shades = torch.tensor([0.0, 0.2, 0.4, 0.6]).view(4, 1, 1, 1).expand(4, 3, 6, 6)
+    row = plots.picture_row(shades, torch.tensor([0.1, 0.0, 0.4, 0.2], dtype=torch.float64), itself=1, most=3)
+    assert row.shape == (1, 3, 6, 4 * 6 + 3 * 2) and row.dtype == shades.dtype
+    assert row[0, :, 0, 0].eq(0).all() and torch.allclose(row[0, :, 2, 2], torch.tensor(0.2))
+    # shares of ⅖, ⅕ and ⅒ of all: ink of 1, ½ and ¼ on what the pictures lack of white
+    assert torch.allclose(row[0, 0, 3, 8::8], torch.tensor([0.4, 1 - 0.4 / 2, 1 - 1 / 4]))
+    with pytest.raises(ValueError, match="shares must have one entry for each of the 4 pictures, not 3"):
+        plots.picture_row(shades, torch.ones(3), 0)
+
+
 def test_every_point_is_in_the_scatter_in_the_colour_of_its_label():
     points = torch.arange(10.0).view(5, 2)
     figure = plots.scatter({"a": points, "b": -points}, [0, 1, 0, 1, 1], ["x", "y"])
@@ -188,4 +212,4 @@ def test_every_point_is_in_the_scatter_in_the_colour_of_its_label():
     drawn = [dots.get_offsets().tolist() for dots in figure.axes[0].collections]
     assert drawn == [points[[0, 2]].tolist(), points[[1, 3, 4]].tolist()]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["x", "y"]
-    assert not plots.scatter({"a": points}, [0] * 5).legends
+    assert not plots.scatter({"a": points}, torch.zeros(5, dtype=torch.int64)).legends

@@ -7,7 +7,7 @@ import torch
 from helpers.core import photos
 from helpers.core.images import resize
 from helpers.core.steps import record
-from helpers.scanline import Growth, coherence, provenance, scanline
+from helpers.scanline import Growth, coherence, fill, provenance, scanline
 
 
 def numpy_scanline(sample, size, window=11, epsilon=0.0, tileable=False, levels=1, seed=0):
@@ -212,20 +212,62 @@ def test_provenance_colours_the_corners_of_the_sample():
     assert colours[0, :, 1, 1].tolist() == [1, 1, 1]
 
 
+def loop_distances(sample, window, weight):
+    """Of a window from every window of a sample, one after the other."""
+    side = len(weight)
+    found = sample.new_zeros(sample.shape[2] - side + 1, sample.shape[3] - side + 1)
+    for i, j in np.ndindex(*found.shape):
+        found[i, j] = (weight * (sample[0, :, i : i + side, j : j + side] - window[0]) ** 2).sum() / weight.sum()
+    return found
+
+
+def holed(period=4):
+    """A periodic picture (1, 3, 20, 22), and what is known of it beside a hole of 5×6."""
+    tile = torch.rand(1, 3, period, period, generator=torch.Generator().manual_seed(0))
+    known = torch.ones(20, 22)
+    known[8:13, 9:15] = 0
+    return tile.tile(1, 1, 6, 6)[..., :20, :22], known
+
+
+@pytest.mark.parametrize("order", ["inwards", "in reading order"])
+def test_a_hole_in_a_periodic_picture_closes_without_a_trace(order):
+    image, known = holed()
+    spoilt = torch.where(known > 0, image, 7.0)
+    before = spoilt.clone(), known.clone()
+    assert torch.equal(fill(loop_distances, spoilt, known, image[..., :14], order, half=3), image)
+    assert torch.equal(spoilt, before[0]) and torch.equal(known, before[1])
+
+
+def test_the_order_of_filling_is_the_one_asked_for():
+    image, known = holed()
+    seen = []
+
+    def distances(sample, window, weight):
+        seen.append(float(weight.sum()))
+        return loop_distances(sample, window, weight)
+
+    for order in ("inwards", "in reading order"):
+        fill(distances, image, known, image, order, half=3)
+    inwards, reading = seen[:30], seen[30:]
+    # both begin in the upper left corner; then what is known decides, or the row goes on
+    assert len(reading) == 30 and inwards[0] == reading[0]
+    assert min(inwards) > min(reading) and max(inwards) == inwards[-1]
+
+
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"size": 0}, "size must be at least 1 pixel a side"),
-        ({"size": (4, 5, 6)}, "size must be at least 1 pixel a side"),
-        ({"size": 9.5}, "size must be at least 1 pixel a side, one whole number or"),
+        ({"size": 0}, "height must be a whole number of at least 1, not 0"),
+        ({"size": (4, 5, 6)}, r"size must be the side of a square, or \(height, width\), not \(4, 5, 6\)"),
+        ({"size": 9.5}, r"size must be the side of a square, or \(height, width\), not 9.5"),
         ({"window": 5.0}, "window must be odd and at least 3, not 5.0"),
         ({"window": 4}, "window must be odd and at least 3, not 4"),
         ({"window": 1}, "window must be odd and at least 3, not 1"),
         ({"window": 31}, "image must be at least 31×31 for window 31, levels 1, not 26×30"),
         ({"window": 11, "levels": 3}, "image must be at least 44×44 for window 11, levels 3"),
-        ({"epsilon": -0.1}, "epsilon must be finite and at least 0"),
-        ({"epsilon": float("nan")}, "epsilon must be finite and at least 0"),
-        ({"levels": 0}, "levels must be at least 1, not 0"),
+        ({"epsilon": -0.1}, "epsilon must be at least 0, not -0.1"),
+        ({"epsilon": float("nan")}, "epsilon must be at least 0, not nan"),
+        ({"levels": 0}, "levels must be a whole number of at least 1, not 0"),
         ({"size": 8, "tileable": True}, "size must be at least 11 for a tileable picture"),
     ],
 )
@@ -246,3 +288,11 @@ def test_coherence_says_what_it_needs():
         coherence(torch.zeros(4, 5))
     with pytest.raises(ValueError, match="source must be complete"):
         coherence(torch.full((4, 5, 2), -1))
+
+
+def test_fill_says_what_it_needs():
+    image, known = holed()
+    with pytest.raises(ValueError, match="order must be one of 'inwards', 'in reading order', not 'outwards'"):
+        fill(loop_distances, image, known, image, "outwards")
+    with pytest.raises(ValueError, match="known must be 1 within 9 pixels of the border"):
+        fill(loop_distances, image, known, image, half=9)

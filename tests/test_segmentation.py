@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from helpers.core.photos import photo
-from helpers.segmentation import Segmentation, grabcut, overlap, segment
+from helpers.segmentation import Segmentation, grabcut, overlap, seeds, segment
 
 
 @pytest.fixture
@@ -39,6 +39,15 @@ def test_seeds_are_the_quantiles_of_the_map(disc):
     assert torch.equal(seeds == 1, heat > heat.quantile(0.9)) and torch.equal(seeds == -1, heat <= heat.quantile(0.4))
     assert (seeds == 1).sum() == pytest.approx(0.1 * 4096, abs=8)
     assert (seeds == -1).sum() == pytest.approx(0.4 * 4096, abs=8)
+
+
+def test_seeds_need_a_map_alone():
+    heat = torch.arange(100.0).view(1, 1, 10, 10)
+    found = seeds(heat, 0.9, 0.3)
+    assert found.shape == (10, 10) and found.dtype == torch.int8
+    assert (found == 1).sum() == 10 and (found == -1).sum() == 30  # 90 … 99 lie above 89.1, 0 … 29 below 29.7
+    with pytest.raises(ValueError, match=r"heat has fewer than 5 pixels above its quantile 0\.97"):
+        seeds(heat, 0.97, 0.3)
 
 
 def test_seeds_are_never_overruled(disc):
@@ -104,6 +113,13 @@ def test_a_cut_out_keeps_the_object_and_nothing_else():
     assert Segmentation(mask, mask).box == (0, 1, 1, 2)
 
 
+def test_seeds_are_marked_in_green_and_under_red():
+    image = torch.full((1, 3, 1, 3), 0.5)
+    found = Segmentation(torch.zeros(1, 3, dtype=torch.bool), torch.tensor([[1, 0, -1]], dtype=torch.int8))
+    expected = torch.tensor([[0.1, 1.0, 0.1], [0.5, 0.5, 0.5], [0.75, 0.3, 0.3]])
+    assert torch.allclose(found.marked(image)[0, :, 0].T, expected)
+
+
 def test_overlap_of_boxes_by_hand():
     assert overlap((0, 0, 4, 4), (2, 2, 6, 6)) == pytest.approx(4 / 28)
     assert overlap((0, 0, 4, 4), (0, 0, 4, 4)) == 1 and overlap((0, 0, 2, 2), (2, 0, 4, 2)) == 0
@@ -116,7 +132,7 @@ PICTURE, HEAT = torch.rand(1, 3, 16, 16), torch.rand(16, 16)
     ("arguments", "message"),
     [
         ({"image": torch.full((1, 3, 16, 16), float("nan"))}, "image must be finite"),
-        ({"image": torch.rand(2, 3, 16, 16)}, "image must be one picture, not a batch of 2"),
+        ({"image": torch.rand(2, 3, 16, 16)}, "image must be a single picture, not a batch of 2"),
         ({"heat": torch.rand(16, 15)}, r"heat must be one map of 16×16 pixels, not \(16, 15\)"),
         ({"heat": torch.rand(1, 3, 16, 16)}, r"heat must be one map of 16×16 pixels, not \(1, 3, 16, 16\)"),
         ({"heat": torch.full((16, 16), float("nan"))}, "heat must be finite"),
@@ -139,5 +155,5 @@ def test_what_gives_no_seeds_is_named(arguments, message):
 def test_bad_arguments_of_segment_are_named_before_any_work(lite0):
     with pytest.raises(ValueError, match="heat must be one of 'smoothgrad', 'gradient', 'guided', not 'occlusion'"):
         segment(lite0, PICTURE, 0, heat="occlusion")
-    with pytest.raises(ValueError, match="image must be one picture, not a batch of 2"):
+    with pytest.raises(ValueError, match="image must be a single picture, not a batch of 2"):
         segment(lite0, torch.rand(2, 3, 16, 16), 0)

@@ -1,20 +1,21 @@
-"""Gram matrices, the texture loss and its L-BFGS: hand-computed answers, invariants and finite differences."""
+"""Gram matrices and the texture loss: hand-computed answers, invariants and finite differences."""
 
 import pytest
 import torch
 from torch import nn
 
 from helpers.core import networks, photos, registry
-from helpers.core.descent import minimise
 from helpers.core.networks import Network
 from helpers.texture import (
-    STAGES,
-    enlarge,
+    DEPTHS,
+    descend,
+    doubled,
     gram,
     gram_distance,
     layer_weights,
-    noise,
-    stages,
+    layers_to,
+    noise_about,
+    shifted_objective,
     texture,
     texture_objective,
     with_average_pooling,
@@ -101,37 +102,41 @@ def test_the_gradient_of_the_objective_against_finite_differences(tiny):
     assert torch.autograd.gradcheck(lambda images: sum(objective(images).values()), start)
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e6])
-def test_minimise_does_not_care_for_the_scale_of_the_loss(scale):
+def first_with_the_one_beside(features, dy, dx):
+    height, width = features.shape[2:]
+    return torch.einsum("nihw,njhw->nij", features[..., : height - dy, : width - dx], features[..., dy:, dx:])
+
+
+def test_the_shifted_objective_is_the_mean_over_layers_and_shifts(tiny):
     torch.manual_seed(0)
-    target, curvature = torch.rand(1, 3, 4, 4), 10 ** torch.linspace(-1, 1, 48).view(1, 3, 4, 4)
-
-    def objective(image):
-        return {"distance": scale * (curvature * (image - target).square()).sum((1, 2, 3))}
-
-    run = list(minimise([objective], torch.full((1, 3, 4, 4), 0.5), 60))
-    assert run[-1].losses["distance"] < 1e-6 * run[0].losses["distance"]
-    torch.testing.assert_close(run[-1].image, target, atol=1e-2, rtol=0)
+    image, other = torch.rand(1, 3, 9, 8).double(), torch.rand(2, 3, 9, 8).double()
+    shifts = [(0, 0), (1, 2)]
+    terms = shifted_objective(tiny, image, ["first", "second"], shifts, first_with_the_one_beside)(other)
+    assert list(terms) == ["first (0, 0)", "first (1, 2)", "second (0, 0)", "second (1, 2)"]
+    tables = [first_with_the_one_beside(tiny.activation(x, "second"), 1, 2) for x in (other, image)]
+    torch.testing.assert_close(terms["second (1, 2)"], gram_distance(*tables) / 4)
 
 
-def test_minimise_shows_the_start_first_and_each_image_with_its_own_loss():
+def test_without_a_shift_the_shifted_objective_is_that_of_the_texture(tiny):
+    torch.manual_seed(0)
+    image, other = torch.rand(1, 3, 9, 8).double(), torch.rand(2, 3, 9, 8).double()
+    shifted = shifted_objective(tiny, image, ["first"], [(0, 0)], lambda features, dy, dx: gram(features))(other)
+    plain = texture_objective(tiny, image, {"first": 1.0})(other)
+    torch.testing.assert_close(shifted["first (0, 0)"], plain["first"])
+
+
+def test_descend_shows_the_start_first_and_each_image_with_its_own_loss():
     start = torch.rand(1, 3, 4, 4)
-    run = list(minimise([lambda image: {"sum": image.square().sum((1, 2, 3))}], start, 5))
+    run = list(descend([lambda image: {"sum": image.square().sum((1, 2, 3))}], start, 5))
     assert torch.equal(run[0].image, start)
     assert [step.index for step in run] == [1, 2, 3, 4, 5]
     for step in run[:1]:
         assert step.losses["sum"] == pytest.approx(float(step.image.square().sum()))
 
 
-def test_minimise_stays_where_nothing_pulls():
-    start = torch.rand(1, 3, 4, 4)
-    run = list(minimise([lambda image: {"zero": 0 * image.sum((1, 2, 3))}], start, 3))
-    assert torch.equal(run[-1].image, start)
-
-
-def test_minimise_cuts_what_is_shown_and_not_what_is_optimised():
+def test_descend_cuts_what_is_shown_and_not_what_is_optimised():
     target = torch.full((1, 3, 4, 4), 1.5)
-    run = list(minimise([lambda image: {"d": (image - target).square().sum((1, 2, 3))}], torch.zeros(1, 3, 4, 4), 30))
+    run = list(descend([lambda image: {"d": (image - target).square().sum((1, 2, 3))}], torch.zeros(1, 3, 4, 4), 30))
     assert float(run[-1].image.max()) == 1.0
     assert run[-1].losses["d"] < 1e-6  # reached only by pixels of 1.5
 
@@ -141,7 +146,7 @@ def test_texture_comes_nearer_step_by_step(lite0, gravel, device):
     run = list(texture(network, gravel, depth=3, size=(64, 48), steps=30))
     assert run[-1].image.shape == (1, 3, 64, 48) and run[-1].image.device.type == device
     assert run[0].image.min() >= 0 and run[-1].image.max() <= 1
-    assert list(run[0].losses) == stages(lite0, 3)
+    assert list(run[0].losses) == layers_to(lite0, 3)
     assert sum(run[-1].losses.values()) < 0.1 * sum(run[0].losses.values())
 
 
@@ -166,16 +171,16 @@ def test_the_global_seed_is_left_alone(lite0, gravel):
 
 
 def test_noise_has_the_colour_of_the_picture(gravel):
-    values = noise(gravel, (64, 80), seed=3)
+    values = noise_about(gravel, (64, 80), seed=3)
     assert values.shape == (1, 3, 64, 80)
     torch.testing.assert_close(values.mean((2, 3)), gravel.mean((2, 3)), atol=0.01, rtol=0)
-    assert torch.equal(values, noise(gravel, (64, 80), seed=3))
+    assert torch.equal(values, noise_about(gravel, (64, 80), seed=3))
 
 
-def test_enlarge_only_where_the_first_layer_skips_pixels(lite0, untrained, gravel):
-    assert enlarge(lite0, gravel).shape == (1, 3, 128, 128)
-    assert enlarge(untrained("vgg16_edges"), gravel) is gravel
-    assert enlarge(Network(nn.Sequential(nn.Conv2d(3, 4, 3))), gravel) is gravel
+def test_doubled_only_where_the_first_layer_skips_pixels(lite0, untrained, gravel):
+    assert doubled(lite0, gravel).shape == (1, 3, 128, 128)
+    assert doubled(untrained("vgg16_edges"), gravel) is gravel
+    assert doubled(Network(nn.Sequential(nn.Conv2d(3, 4, 3))), gravel) is gravel
 
 
 def test_average_pooling_works_on_a_copy(untrained, gravel):
@@ -197,7 +202,7 @@ def test_average_pooling_works_on_a_copy(untrained, gravel):
 def test_average_pooling_keeps_every_shape(untrained, gravel, name):
     network = untrained(name)
     average = with_average_pooling(network, gravel)
-    layers = stages(network)
+    layers = layers_to(network)
     shapes = [values.shape for values in network.activations(gravel, layers).values()]
     assert [values.shape for values in average.activations(gravel, layers).values()] == shapes
 
@@ -209,28 +214,28 @@ def test_texture_with_average_pooling_differs(untrained, gravel):
 
 
 @pytest.mark.parametrize("name", registry.SOURCES)
-def test_every_network_has_five_stages(untrained, name):
+def test_every_network_has_five_depths(untrained, name):
     network = untrained(name)
-    layers = stages(network)
-    assert len(layers) == 5 and len(stages(network, 2)) == 2
+    layers = layers_to(network)
+    assert len(layers) == 5 and len(layers_to(network, 2)) == 2
     places = [list(network.layers).index(layer) for layer in layers]
     assert places == sorted(places)
     assert all(len(network.shape(layer)) == 3 for layer in layers)
-    assert set(STAGES) == set(registry.SOURCES)
+    assert set(DEPTHS) == set(registry.SOURCES)
 
 
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"depth": 0}, "depth must be from 1 to 5, not 0"),
-        ({"depth": 6}, "depth must be from 1 to 5, not 6"),
-        ({"size": 31}, "size must be at least 32 pixels a side"),
-        ({"size": (64, 64, 64)}, "size must be at least 32 pixels a side"),
-        ({"size": 64.0}, "size must be at least 32 pixels a side, one number or"),
-        ({"steps": 2.5}, "count and steps must be whole numbers from 1 on, not 1 and 2.5"),
-        ({"count": 0}, "count and steps must be whole numbers from 1 on, not 0 and 100"),
-        ({"steps": 0}, "count and steps must be whole numbers from 1 on, not 1 and 0"),
-        ({"pooling": "median"}, "pooling must be 'as trained' or 'average', not 'median'"),
+        ({"depth": 0}, "depth must be one of 1, 2, 3, 4, 5, not 0"),
+        ({"depth": 6}, "depth must be one of 1, 2, 3, 4, 5, not 6"),
+        ({"size": 31}, "height must be a whole number of at least 32, not 31"),
+        ({"size": (64, 64, 64)}, r"size must be the side of a square, or \(height, width\), not \(64, 64, 64\)"),
+        ({"size": 64.0}, r"size must be the side of a square, or \(height, width\), not 64.0"),
+        ({"steps": 2.5}, "steps must be a whole number of at least 1, not 2.5"),
+        ({"count": 0}, "count must be a whole number of at least 1, not 0"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, not 0"),
+        ({"pooling": "median"}, "pooling must be one of 'as trained', 'average', not 'median'"),
         ({"layers": []}, "layers must name at least one layer"),
         ({"layers": ["relu1", "relu1"]}, "layers must name at least one layer, and each only once"),
         ({"layers": ["relu9"]}, "layer 'relu9' is unknown to efficientnet_lite0"),
@@ -259,5 +264,5 @@ def test_the_rest_says_what_it_needs(tiny):
     with pytest.raises(ValueError, match=r"features must have shape \(N, C, H, W\), not \(3, 4\)"):
         gram(torch.zeros(3, 4))
     with pytest.raises(ValueError, match="network tiny has no chosen layers"):
-        stages(tiny)
+        layers_to(tiny)
     assert layer_weights(tiny, ["first", "second"], [1, 3]) == {"first": 0.25, "second": 0.75}

@@ -58,7 +58,7 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
     def keep(path, tensor):
         """Keep a tensor and return the copy to go on with."""
         captured[path] = tensor
-        if tensor.requires_grad:
+        if tensor.requires_grad and not tensor.is_leaf:  # a hook on the caller's own tensor would outlive the pass
             # torch's batch norm on the CPU misreads some strides of a single image's gradient (seen in 2.14)
             tensor.register_hook(lambda gradient: None if gradient is None else gradient.contiguous())
         if len(captured) == len(set(paths)):

@@ -37,7 +37,7 @@ def one_of(name: str, value, options):
     return value
 
 
-def at_least(least: float, **numbers: float) -> None:
+def at_least(least: float, /, **numbers: float) -> None:
     """Refuse numbers below `least`, NaN and infinity.
 
     Raises:
@@ -48,7 +48,7 @@ def at_least(least: float, **numbers: float) -> None:
             raise ValueError(f"{name} must be at least {least}, not {value}")
 
 
-def whole_numbers(least: int, **values: int) -> None:
+def whole_numbers(least: int, /, **values: int) -> None:
     """Refuse what is no whole number, or below `least`.
 
     Raises:
@@ -59,7 +59,7 @@ def whole_numbers(least: int, **values: int) -> None:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value}")
 
 
-def above(limit: float, **numbers: float) -> None:
+def above(limit: float, /, **numbers: float) -> None:
     """Refuse numbers not above `limit`, NaN and infinity.
 
     Raises:
@@ -70,7 +70,7 @@ def above(limit: float, **numbers: float) -> None:
             raise ValueError(f"{name} must be above {limit}, not {value}")
 
 
-def from_to(low: float, high: float, **numbers: float) -> None:
+def from_to(low: float, high: float, /, **numbers: float) -> None:
     """Refuse numbers outside [low, high].
 
     Raises:
@@ -81,7 +81,7 @@ def from_to(low: float, high: float, **numbers: float) -> None:
             raise ValueError(f"{name} must be from {low} to {high}, not {value}")
 
 
-def from_to_below(low: float, limit: float, **numbers: float) -> None:
+def from_to_below(low: float, limit: float, /, **numbers: float) -> None:
     """Refuse numbers outside [low, limit).
 
     Raises:
@@ -92,7 +92,7 @@ def from_to_below(low: float, limit: float, **numbers: float) -> None:
             raise ValueError(f"{name} must be from {low} to below {limit}, not {value}")
 
 
-def between(low: float, high: float, **numbers: float) -> None:
+def between(low: float, high: float, /, **numbers: float) -> None:
     """Refuse numbers outside (low, high).
 
     Raises:

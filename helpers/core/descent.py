@@ -1,5 +1,6 @@
 """L-BFGS and Adam on pixels, or on whatever an image is made from: point by point, each with what it costs."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -38,7 +39,7 @@ def lbfgs(objectives: Sequence[Objective], start: Tensor, line_search: bool = Fa
     ]
     while True:
         for problem in problems:
-            problem.evaluate()
+            problem.evaluate()  # a line search may have tried a further point last
         point = torch.cat([problem.x.detach() for problem in problems])
         yield point, {name: torch.cat([problem.terms[name] for problem in problems]) for name in problems[0].terms}
         for problem, search in zip(problems, searches, strict=True):
@@ -52,6 +53,7 @@ def adam(
 
     Args:
         objective: a function of the whole batch (N, …), no item of which may influence another's terms.
+        start: (N, …).
         rate: learning rate: about how far a number moves in a step.
         within: cut every point to this range.
     """
@@ -62,34 +64,43 @@ def adam(
         yield problem.x.detach().clone(), problem.terms
         search.step()
         if within is not None:
-            problem.x.data.clamp_(*within)
+            with torch.no_grad():
+                problem.x.clamp_(*within)
 
 
 class _Problem:
     """What is optimised, its objective, and the value and gradient at the point where it is now.
 
     L-BFGS asks again for the value at the point where its last step ended; nothing is computed twice.
+
+    Attributes:
+        x: what is optimised, (n, …); the gradient is in `x.grad`.
+        terms: the terms of the objective by name, each (n,).
     """
 
     def __init__(self, objective: Objective, start: Tensor):
         self.objective = objective
         self.x = start.detach().clone().requires_grad_()
         self.terms: dict[str, Tensor] = {}
-        self._scale: float | None = None
+        self._scale: Tensor | None = None
         self._at: Tensor | None = None
 
     def evaluate(self) -> Tensor:
+        """Set `terms` and `x.grad`, and return the loss; loss and gradient are those of the scaled objective."""
         if self._at is None or not torch.equal(self._at, self.x):
             with torch.enable_grad():
                 terms = self.objective(self.x)
-                loss = sum(values.sum() for values in terms.values())
-                (gradient,) = torch.autograd.grad(loss, self.x)
+                losses = sum(terms.values())
+                (gradient,) = torch.autograd.grad(losses.sum(), self.x)
             if self._scale is None:
-                # torch's L-BFGS skips an update where yᵀs < 1e-10, however small the loss is: a first gradient of
-                # length 1 keeps clear of that. Neither L-BFGS nor Adam goes another way for a factor.
-                length = float(gradient.norm())
-                self._scale = 1 / length if length > 0 else 1.0
-            self.x.grad = gradient * self._scale
+                # L-BFGS and Adam would go the same way for any factor, were it not for torch: its L-BFGS skips an
+                # update where yᵀs < 1e-10, its Adam adds 1e-8 to the root that it divides by. A first gradient of root
+                # mean square 1 keeps clear of both. A power of two rounds nothing, and with one for each item no item
+                # depends on another.
+                sizes = gradient.flatten(1).square().mean(1).sqrt().tolist()
+                factors = [2.0 ** -round(math.log2(size)) if 0 < size < math.inf else 1.0 for size in sizes]
+                self._scale = gradient.new_tensor(factors)
+            self.x.grad = gradient * self._scale.view(-1, *[1] * (gradient.ndim - 1))
             self.terms = {name: values.detach() for name, values in terms.items()}
-            self._loss, self._at = loss.detach() * self._scale, self.x.detach().clone()
+            self._loss, self._at = (losses.detach() * self._scale).sum(), self.x.detach().clone()
         return self._loss

@@ -187,6 +187,12 @@ def save(image, path):
     write_atomically(path, lambda file: picture.save(file, format=formats[path.suffix.lower()]))
 
 
+def save_film(pictures: Sequence[pillow.Image], file, seconds: float = 4.0) -> None:
+    """Write pictures (PIL) into an open file as an endless GIF that lasts `seconds`."""
+    pause = max(20, round(1000 * seconds / len(pictures)))  # milliseconds; many viewers ignore less than 20
+    pictures[0].save(file, format="GIF", save_all=True, append_images=pictures[1:], duration=pause, loop=0)
+
+
 def psnr(images: Tensor, reference: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in decibels, 10 log₁₀ (1 / mean squared error), for each image, (N,).
 

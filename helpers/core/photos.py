@@ -15,7 +15,7 @@ from torch import Tensor
 from helpers.core.downloads import impatient
 from helpers.core.images import load, resize
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parent.parent.parent / "data"
 MINE = DATA / "mine"  # the reader's own pictures
 CACHE = DATA / "cache"  # data sets that were downloaded
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}

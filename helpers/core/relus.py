@@ -1,61 +1,28 @@
 """Another backward rule for every ReLU that runs.
 
-Springenberg et al. 2015, "Striving for Simplicity", section 3.4 (guided backprop); Zeiler, Fergus 2014, "Visualizing
-and Understanding Convolutional Networks", section 2.1 (deconvnet).
+Sources:
+    Springenberg et al. 2015, "Striving for Simplicity", section 3.4 (guided backprop)
+    Zeiler, Fergus 2014, "Visualizing and Understanding Convolutional Networks", section 2.1 (deconvnet)
 """
 
+import copy
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers.core.arguments import one_of
+from helpers.core.networks import Network
 
 Rule = Literal["gradient", "guided", "deconvnet"]
 
 INFINITY = float("inf")
 
-
-class _Guided(torch.autograd.Function):
-    """A ReLU, cut off at `ceiling`, that lets only positive gradients pass where the unit was active."""
-
-    @staticmethod
-    def forward(ctx, x, ceiling, in_place):
-        if in_place:
-            ctx.mark_dirty(x)
-        y = _clip(x, ceiling, in_place)
-        ctx.save_for_backward(y)
-        ctx.ceiling = ceiling
-        return y
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (y,) = ctx.saved_tensors
-        active = y > 0 if ctx.ceiling == INFINITY else (y > 0) & (y < ctx.ceiling)
-        return torch.where(active, gradient.clamp_min(0), 0), None, None
-
-
-class _Deconvnet(torch.autograd.Function):
-    """A ReLU, cut off at `ceiling`, whose gradient is itself rectified, wherever the unit stood."""
-
-    @staticmethod
-    def forward(ctx, x, ceiling, in_place):
-        if in_place:
-            ctx.mark_dirty(x)
-        return _clip(x, ceiling, in_place)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient.clamp_min(0), None, None
-
-
-def _clip(x, ceiling, in_place):
-    if ceiling == INFINITY:
-        return torch.relu_(x) if in_place else torch.relu(x)
-    return F.hardtanh(x, 0.0, ceiling, inplace=in_place)
+# ── The rules of the literature, for every ReLU of any network ───────────────────────────────────────────────
 
 
 class ReluRule(TorchFunctionMode):
@@ -122,16 +89,50 @@ class _CountRelus(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+class _Guided(torch.autograd.Function):
+    """A ReLU, cut off at `ceiling`, that lets only positive gradients pass where the unit was active."""
+
+    @staticmethod
+    def forward(ctx, x, ceiling, in_place):
+        if in_place:
+            ctx.mark_dirty(x)
+        y = _clip(x, ceiling, in_place)
+        ctx.save_for_backward(y)
+        ctx.ceiling = ceiling
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (y,) = ctx.saved_tensors
+        active = y > 0 if ctx.ceiling == INFINITY else (y > 0) & (y < ctx.ceiling)
+        return torch.where(active, gradient.clamp_min(0), 0), None, None
+
+
+class _Deconvnet(torch.autograd.Function):
+    """A ReLU, cut off at `ceiling`, whose gradient is itself rectified, wherever the unit stood."""
+
+    @staticmethod
+    def forward(ctx, x, ceiling, in_place):
+        if in_place:
+            ctx.mark_dirty(x)
+        return _clip(x, ceiling, in_place)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.clamp_min(0), None, None
+
+
+def _clip(x, ceiling, in_place=False):
+    if ceiling == INFINITY:
+        return torch.relu_(x) if in_place else torch.relu(x)
+    return F.hardtanh(x, 0.0, ceiling, inplace=in_place)
+
+
 _aten = torch.ops.aten
-
 _RELU = {F.relu, torch.relu, Tensor.relu, _aten.relu}
-
 _RELU_IN_PLACE = {torch.relu_, Tensor.relu_, _aten.relu_}
-
 _RELU6 = {F.relu6}
-
 _HARDTANH = {F.hardtanh, F.hardtanh_}
-
 _THRESHOLD = {F.threshold, F.threshold_, torch.threshold, torch.threshold_}
 
 
@@ -156,3 +157,46 @@ def _as_relu(function, args, kwargs):
 def _arguments(args, kwargs, **defaults):
     """A call's arguments in the order of `defaults`, given by place or by name."""
     return [args[i] if i < len(args) else kwargs.get(name, value) for i, (name, value) in enumerate(defaults.items())]
+
+
+# ── A rule of one's own, for each ReLU of a network ──────────────────────────────────────────────────────────
+
+
+def with_backward(
+    network: Network, backward: Callable[[Tensor, Tensor, str, float], Tensor], rules: Sequence[str]
+) -> Network:
+    """A copy of a network each of whose ReLUs passes back `backward(x, gradient, rule, ceiling)`.
+
+    Args:
+        backward: from what went into y = min(max(x, 0), ceiling) and ∂ score / ∂ y it makes ∂ score / ∂ x.
+        rules: one for each `nn.ReLU` and `nn.ReLU6`, in the order of the model's modules: from the picture up.
+
+    Raises:
+        ValueError: not as many rules as such modules.
+    """
+    changed = copy.deepcopy(network)
+    relus = [module for module in changed.modules() if isinstance(module, (nn.ReLU, nn.ReLU6))]
+    if len(rules) != len(relus):
+        raise ValueError(f"rules must have one entry for each of the {len(relus)} ReLUs, not {len(rules)}")
+    for relu, rule in zip(relus, rules, strict=True):
+        relu.forward = _passing(backward, rule, 6.0 if isinstance(relu, nn.ReLU6) else INFINITY)
+    return changed
+
+
+def _passing(backward, rule, ceiling):
+    return lambda x: _Own.apply(x, ceiling, lambda x, gradient: backward(x, gradient, rule, ceiling))
+
+
+class _Own(torch.autograd.Function):
+    """A ReLU, cut off at `ceiling`, whose backward pass is the function given with it."""
+
+    @staticmethod
+    def forward(ctx, x, ceiling, passed):
+        ctx.save_for_backward(x)
+        ctx.passed = passed
+        return _clip(x, ceiling)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return ctx.passed(x, gradient), None, None

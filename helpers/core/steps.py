@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers.core.images import grid, to_pil, write_atomically
+from helpers.core.images import grid, save_film, to_pil, write_atomically
 
 Seed = Annotated[int, "seed"]  # in a signature: the start of a method's random numbers
 
@@ -113,13 +113,7 @@ class Recording:
     def gif(self, path, seconds: float = 4.0, columns: int | None = None):
         """Write the kept images as an endless GIF that lasts `seconds`; a batch becomes a grid."""
         frames = [to_pil(grid(step.image, columns)) for step in self.steps]
-        pause = max(20, round(1000 * seconds / len(frames)))  # milliseconds; many viewers ignore less than 20
-        write_atomically(
-            path,
-            lambda file: frames[0].save(
-                file, format="GIF", save_all=True, append_images=frames[1:], duration=pause, loop=0
-            ),
-        )
+        write_atomically(path, lambda file: save_film(frames, file, seconds))
 
 
 def record(steps: Iterable[Step], every: int = 1, description: str = "") -> Recording:

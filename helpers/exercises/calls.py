@@ -26,6 +26,7 @@ GIVEN = (
     "exercises.calls",
     "exercises.toys",
 )
+ASKED_FOR = ("core.activations.distance", "core.images.psnr")  # in a given module, but exercises are to write them
 
 
 class NotAttempted(Exception):
@@ -90,8 +91,11 @@ def _watched():
 
     def note(frame, event, _):
         room = _room(frame) if event == "call" else None
-        if room and room not in GIVEN and not _is_import(frame):
-            called.append(f"helpers.{room}.{frame.f_code.co_name}")
+        if room is None:
+            return
+        name = f"{room}.{frame.f_code.co_name}"
+        if (room not in GIVEN or name in ASKED_FOR) and not _is_import(frame):
+            called.append(f"helpers.{name}")
 
     sys.setprofile(note)
     try:

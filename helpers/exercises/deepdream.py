@@ -3,19 +3,22 @@
 import torch
 import torch.nn.functional as F
 
-from helpers.exercises.calls import NotYet
-from helpers.exercises.exercise import compare, exercise
+from helpers.exercises.exercise import compare, exercise, stand_in
 from helpers.exercises.toys import toy
+
+# ── 6.1 ──
+
+
+@exercise("6.1", "dream_direction", cases=[(5, 8, "relu2", "tanh"), (7, 4, "conv1", "none"), (6, 9, "relu1", "tanh")])
+def dream_direction(student, draw, height, width, layer, activation):
+    network = _network(draw, activation)
+    images = draw.uniform(3, 3, height, width) * draw.tensor([1.0, 0.2, 2.0]).view(3, 1, 1, 1)
+    g = _gradient(network, images, layer)
+    compare(student(network, images, layer), _unit(g), lambda: _wrong_directions(g, network, images, layer))
 
 
 @exercise("6.1", "dream_direction")
-def dream_direction(student, draw):
-    for height, width, layer, activation in ((5, 8, "relu2", "tanh"), (7, 4, "conv1", "none"), (6, 9, "relu1", "tanh")):
-        network = _network(draw, activation)
-        images = draw.uniform(3, 3, height, width) * draw.tensor([1.0, 0.2, 2.0]).view(3, 1, 1, 1)
-        g = _gradient(network, images, layer)
-        answer = student(network, images, layer)
-        _judge(answer, _unit(g), lambda g=g, arguments=(network, images, layer): _wrong_directions(g, *arguments))
+def dream_direction_by_hand(student, draw):
     # a = 2 · red, so g = 4 · red in red and 0 in the other colours; the mean runs over 3 · 4 numbers
     images, red = draw.tensor([[[[0.5, -1.0], [2.0, 0.5]]], [[[0.1, 0.2], [0.0, 0.1]]]]), draw.tensor([2.0, 0.0, 0.0])
     images = images * draw.tensor([1.0, 5.0, -3.0]).view(1, 3, 1, 1)
@@ -40,17 +43,34 @@ def _wrong_directions(g, network, images, layer):
     }
 
 
-@exercise("6.2", "jittered_gradient")
-def jittered_gradient(student, draw):
-    for height, width, layer, shifts in (
+@stand_in("6.1")
+def direction_of_gradients(network, images, layer):
+    from helpers.deepdream import gradients
+
+    g = gradients(network, images, [layer])[0][layer]
+    return g / g.abs().mean((1, 2, 3), keepdim=True)
+
+
+# ── 6.2 ──
+
+
+@exercise(
+    "6.2",
+    "jittered_gradient",
+    cases=[
         (6, 8, "relu1", [(1, -2), (2, 3), (-1, 1)]),
         (9, 5, "relu2", [(0, 1), (-3, 2)]),
         (5, 7, "conv1", [(2, 0), (1, 1), (-2, 3), (1, -1)]),
-    ):
-        arguments = (_network(draw), draw.normal(2, 3, height, width), layer, shifts)
-        back = [_move(g, -dy, -dx) for g, (dy, dx) in zip(_moved_gradients(*arguments), shifts, strict=True)]
-        answer = student(*arguments)
-        _judge(answer, _average(back), lambda b=back, arguments=arguments: _wrongly_jittered(b, *arguments))
+    ],
+)
+def jittered_gradient(student, draw, height, width, layer, shifts):
+    arguments = (_network(draw), draw.normal(2, 3, height, width), layer, shifts)
+    back = [_move(g, -dy, -dx) for g, (dy, dx) in zip(_moved_gradients(*arguments), shifts, strict=True)]
+    compare(student(*arguments), _average(back), lambda: _wrongly_jittered(back, *arguments))
+
+
+@exercise("6.2", "jittered_gradient")
+def jittered_gradient_by_hand(student, draw):
     # differences of neighbours in a row of red: by hand (-2, -2, 4) unmoved, and (-8, 2, 6) moved by 1 and back
     kernel, row = draw.tensor([[[[1.0, -1.0]], [[0.0, 0.0]], [[0.0, 0.0]]]]), draw.tensor([[[[1.0, 3.0, 7.0]]]])
     image, truth = row.expand(1, 3, 1, 3), draw.tensor([[[[-5.0, 0.0, 5.0]], [[0.0] * 3], [[0.0] * 3]]])
@@ -97,18 +117,48 @@ def _wrongly_jittered(back, network, images, layer, shifts):
     }
 
 
-@exercise("6.3", "dream_octaves")
-def dream_octaves(student, draw):
-    for sizes, steps, layer in (
+@stand_in("6.2")
+def mean_of_moved_gradients(network, images, layer, shifts):
+    from helpers.deepdream import gradients
+
+    moved = [gradients(network, images.roll(shift, (2, 3)), [layer])[0][layer] for shift in shifts]
+    return sum(g.roll((-dy, -dx), (2, 3)) for g, (dy, dx) in zip(moved, shifts, strict=True)) / len(shifts)
+
+
+def _moved_gradients(network, images, layer, shifts, target=lambda a: a):
+    """The gradient of the picture moved by each shift, not moved back."""
+    return [_gradient(network, _move(images, *shift), layer, target) for shift in shifts]
+
+
+def _move(images, dy, dx):
+    return images.roll((dy, dx), (2, 3))
+
+
+def _average(tensors):
+    return torch.stack(list(tensors)).mean(0)
+
+
+# ── 6.3 ──
+
+
+@exercise(
+    "6.3",
+    "dream_octaves",
+    cases=[
         ([(5, 4), (7, 6), (10, 8)], 2, "relu1"),
         ([(4, 6)], 3, "relu2"),
         ([(4, 5), (5, 7), (7, 9), (8, 12)], 1, "conv2"),
-    ):
-        # photos that have nothing to do with one another: what is taken from the wrong one shows
-        photos, rate = [draw.uniform(2, 3, *size) for size in sizes], draw.uniform(1, low=0.2, high=0.3).item()
-        arguments = (_network(draw), photos, layer, steps, rate)
-        answer = student(*arguments)
-        _judge(answer, _octaves(*arguments), lambda arguments=arguments: _wrong_octaves(*arguments))
+    ],
+)
+def dream_octaves(student, draw, sizes, steps, layer):
+    # photos that have nothing to do with one another: what is taken from the wrong one shows
+    photos, rate = [draw.uniform(2, 3, *size) for size in sizes], draw.uniform(1, low=0.2, high=0.3).item()
+    arguments = (_network(draw), photos, layer, steps, rate)
+    compare(student(*arguments), _octaves(*arguments), lambda: _wrong_octaves(*arguments))
+
+
+@exercise("6.3", "dream_octaves")
+def dream_octaves_by_hand(student, draw):
     # a = red: a lone red pixel of 2 moves by 0.1 · 3, and with that the pair (1, 3) by 0.1 · 6 / 4.6 of itself
     photos = [draw.tensor([[[[2.0]], [[0.0]], [[0.0]]]]), draw.tensor([[[[1.0, 3.0]], [[0.0, 0.0]], [[0.0, 0.0]]]])]
     truth = draw.tensor([[[[1.3, 3.3]], [[0.0, 0.0]], [[0.0, 0.0]]]]) * (1 + 0.6 / 4.6)
@@ -154,31 +204,40 @@ def _octaves(
     return x
 
 
+@stand_in("6.3", weaker="it makes the smaller photos itself, each 1.4 times smaller, and cuts values off at 0 and 1")
+def octaves_of_the_last_photo(network, photos, layer, steps, rate):
+    from helpers.core.steps import finish
+    from helpers.deepdream import deepdream
+
+    return finish(deepdream(network, photos[-1], layer, None, steps, len(photos), rate=rate, jitter=0)).image
+
+
+# ── 6.4 ──
+
+
+@exercise(
+    "6.4",
+    "guided_gradient",
+    cases=[(7, 9, "relu1", (3, 4), "tanh"), (9, 6, "conv1", (5, 2), "none"), (6, 8, "conv2", (2, 3), "tanh")],
+)
+def guided_gradient(student, draw, height, width, layer, places, activation):
+    network, images = _network(draw, activation), draw.normal(2, 3, height, width)
+    channels = network.activation(images, layer).shape[1]
+    # vectors of very different length: the nearest and the most parallel one are seldom the one that agrees most
+    guide = draw.normal(1, channels, *places) * draw.uniform(*places, low=-1.5, high=1.5).exp()
+    vectors = guide.flatten(2)[0]
+    truth = _drawn_to(network, images, layer, lambda a: vectors.T[(a @ vectors).argmax(2)])
+    answer = student(network, images, layer, guide)
+    compare(answer, truth, lambda: _wrongly_guided(truth, network, images, layer, guide))
+
+
 @exercise("6.4", "guided_gradient")
-def guided_gradient(student, draw):
-    for height, width, layer, places, activation in (
-        (7, 9, "relu1", (3, 4), "tanh"),
-        (9, 6, "conv1", (5, 2), "none"),
-        (6, 8, "conv2", (2, 3), "tanh"),
-    ):
-        network, images = _network(draw, activation), draw.normal(2, 3, height, width)
-        channels = network.activation(images, layer).shape[1]
-        # vectors of very different length: the nearest and the most parallel one are seldom the one that agrees most
-        guide = draw.normal(1, channels, *places) * draw.uniform(*places, low=-1.5, high=1.5).exp()
-        arguments = (network, images, layer, guide)
-        answer = student(*arguments)
-        vectors = guide.flatten(2)[0]
-        truth = _drawn_to(*arguments[:3], lambda a, vectors=vectors: vectors.T[(a @ vectors).argmax(2)])
-        _judge(answer, truth, lambda truth=truth, arguments=arguments: _wrongly_guided(truth, *arguments))
+def guided_gradient_by_hand(student, draw):
     # a = (red, green); (1, 0.2) agrees most with (1, 0), and (0.2, 0.5) with (0, 3)
-    kernel, guide = (
-        draw.tensor([[1.0, 0, 0], [0, 1.0, 0]]).view(2, 3, 1, 1),
-        draw.tensor([[[[1.0], [0]], [[0], [3.0]]]]),
-    )
-    image, truth = (
-        draw.tensor([[[[1.0, 0.2]], [[0.2, 0.5]], [[9.0, 9.0]]]]),
-        draw.tensor([[[[1.0, 0]], [[0, 3.0]], [[0, 0]]]]),
-    )
+    kernel = draw.tensor([[1.0, 0, 0], [0, 1.0, 0]]).view(2, 3, 1, 1)
+    guide = draw.tensor([[[[1.0], [0]], [[0], [3.0]]]])
+    image = draw.tensor([[[[1.0, 0.2]], [[0.2, 0.5]], [[9.0, 9.0]]]])
+    truth = draw.tensor([[[[1.0, 0]], [[0, 3.0]], [[0, 0]]]])
     compare(student(toy([kernel], activation="none"), image, "conv1", guide), truth)
 
 
@@ -236,15 +295,14 @@ def _drawn_to(network, images, layer, choose):
     )
 
 
+@stand_in("6.4")
+def gradient_with_a_guide(network, images, layer, guide):
+    from helpers.deepdream import gradients
+
+    return gradients(network, images, [layer], guide={layer: guide})[0][layer]
+
+
 # ── Tools ──
-
-
-def _judge(answer, truth, mistakes):
-    """`compare`; the mistakes are worked out only for an answer that is wrong."""
-    try:
-        compare(answer, truth)
-    except NotYet:
-        compare(answer, truth, mistakes())
 
 
 def _network(draw, activation="tanh"):
@@ -259,15 +317,6 @@ def _gradient(network, images, layer, target=lambda a: a):
     return torch.autograd.grad((a * target(a.detach())).sum(), x)[0]
 
 
-def _moved_gradients(network, images, layer, shifts, target=lambda a: a):
-    """The gradient of the picture moved by each shift, not moved back."""
-    return [_gradient(network, _move(images, *shift), layer, target) for shift in shifts]
-
-
-def _move(images, dy, dx):
-    return images.roll((dy, dx), (2, 3))
-
-
 def _mean(g, reduce=torch.mean):
     """One number an image, (N, 1, 1, 1)."""
     return torch.stack([reduce(one) for one in g]).view(-1, 1, 1, 1)
@@ -275,7 +324,3 @@ def _mean(g, reduce=torch.mean):
 
 def _unit(g):
     return g / _mean(g.abs())
-
-
-def _average(tensors):
-    return torch.stack(list(tensors)).mean(0)

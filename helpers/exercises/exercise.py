@@ -131,7 +131,11 @@ class StandIn:
     weaker: str = ""
 
     def __str__(self):
-        return f"something simpler is used here: {self.weaker}" if self.weaker else "the course's own function is used"
+        return (
+            f"something simpler is used here: {self.weaker}"
+            if self.weaker
+            else "the course's own function is used here"
+        )
 
 
 _stand_ins: dict[str, StandIn] = {}

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 
-from helpers.exercises.exercise import compare, exercise
+from helpers.exercises.exercise import compare, exercise, stand_in
 from helpers.exercises.toys import toy
 
 # ── 3.1: the strongest so far ──
@@ -19,37 +19,52 @@ def merge(student, draw):
         maps[channel, channel, 0, 0], maps[channel, channel, 1, 2] = strong, strong - 0.5
     maps[3, :, 3, 5] = -7.0
     given, k = (values, images, maps, numbers), 4
-    best, order = torch.cat([values, maps.amax((2, 3)).T], dim=1).topk(k)
-    everything = torch.cat([images, numbers.expand(3, -1)], dim=1)
-    mistakes = {
-        "strongest first: the values are in another order": tuple(t.flip(1) for t in _merged(*given)),
-        "these are places in the joined list; ask the list of picture numbers what stands there": (best, order),
-        "the pictures are ranked by one channel; every channel has an order of its own": (
-            best,
-            everything[:, order[0]],
-        ),
-        "one picture fills several places; only its strongest unit counts": _merged(
-            values, images, maps.flatten(2).permute(2, 0, 1).flatten(0, 1)[..., None, None], numbers.repeat(24)
-        ),
-        "a picture counts by its strongest unit, not by the mean of its map": _merged(
-            values, images, maps.mean((2, 3), keepdim=True), numbers
-        ),
-        "a unit far below zero is not excited: leave the sign": _merged(values, images, maps.abs(), numbers),
-        "these are the weakest; the largest values are to be kept": _merged(*given, strongest=False),
-        "the best so far are forgotten: the new pictures have to beat them": _merged(
-            values[:, :0], images[:, :0], maps, numbers, k
-        ),
-        "channels and pictures are mixed up: a reshape is no transpose": _merged(
-            values, images, maps.amax((2, 3)).reshape(3, 5).T[..., None, None], numbers
-        ),
-    }
+
+    def mistakes():
+        best, order = torch.cat([values, maps.amax((2, 3)).T], dim=1).topk(k)
+        everything = torch.cat([images, numbers.expand(3, -1)], dim=1)
+        return {
+            "strongest first: the values are in another order": tuple(t.flip(1) for t in _merged(*given)),
+            "these are places in the joined list; ask the list of picture numbers what stands there": (best, order),
+            "the pictures are ranked by one channel; every channel has an order of its own": (
+                best,
+                everything[:, order[0]],
+            ),
+            "one picture fills several places; only its strongest unit counts": _merged(
+                values, images, maps.flatten(2).permute(2, 0, 1).flatten(0, 1)[..., None, None], numbers.repeat(24)
+            ),
+            "a picture counts by its strongest unit, not by the mean of its map": _merged(
+                values, images, maps.mean((2, 3), keepdim=True), numbers
+            ),
+            "a unit far below zero is not excited: leave the sign": _merged(values, images, maps.abs(), numbers),
+            "these are the weakest; the largest values are to be kept": _merged(*given, strongest=False),
+            "the best so far are forgotten: the new pictures have to beat them": _merged(
+                values[:, :0], images[:, :0], maps, numbers, k
+            ),
+            "channels and pictures are mixed up: a reshape is no transpose": _merged(
+                values, images, maps.amax((2, 3)).reshape(3, 5).T[..., None, None], numbers
+            ),
+        }
+
     compare(student(*given), _merged(*given), mistakes)
-    # from nothing, with batches of several sizes, one of a single picture
+
+
+@exercise("3.1", "merge")
+def merge_from_nothing(student, draw):
     values, images = draw.normal(2, 3).fill_(-math.inf), draw.order(6).view(2, 3).fill_(-1)
-    for count in (1, 4, 2):
+    for count in (1, 4, 2):  # one batch after the other, the first of a single picture
         given = values, images, draw.normal(count, 2, 3, 2), draw.order(count) + 10 * count
         values, images = _merged(*given)
         compare(student(*given), (values, images))
+
+
+@stand_in("3.1")
+def merge_stand_in(values, images, maps, numbers):
+    from helpers.patches import merged
+
+    found = {"value": maps.amax((2, 3)).T, "image": numbers.expand(len(values), -1)}
+    best = merged({"value": values, "image": images}, found, values.shape[1])
+    return best["value"], best["image"]
 
 
 def _descending(values):
@@ -131,10 +146,18 @@ def field_of(student, draw):
         ),
     }
     compare(student(layers, unit), truth, mistakes)
-    for _ in range(3):
-        layers = [(draw.integer(1, 5), draw.integer(1, 3), draw.integer(0, 2)) for _ in range(draw.integer(1, 4))]
-        unit = draw.integer(0, 9), draw.integer(0, 9)
-        compare(student(layers, unit), _field(layers, unit))
+
+
+@exercise("3.2", "field_of", cases=[()] * 3)
+def field_of_any_layers(student, draw):
+    layers = [(draw.integer(1, 5), draw.integer(1, 3), draw.integer(0, 2)) for _ in range(draw.integer(1, 4))]
+    unit = draw.integer(0, 9), draw.integer(0, 9)
+    compare(student(layers, unit), _field(layers, unit))
+
+
+@stand_in("3.2")
+def field_of_stand_in(layers, unit):
+    return _field(layers, unit)
 
 
 def _field(layers, unit):
@@ -176,43 +199,50 @@ def _box(size, jump, start, unit):
 # ── 3.3: the map ──
 
 
-@exercise("3.3", "occlusion_map")
-def occlusion_map(student, draw):
-    for height, width, patch, stride in ((6, 6, 2, 2), (7, 5, 3, 2), (5, 8, 3, 3)):
-        # small weights, so that softmax is never so sure that nothing matters
-        network = toy(head=0.3 * draw.normal(4, 3 * height * width), mean=draw.uniform(3).tolist())
-        image, category = draw.uniform(1, 3, height, width), draw.integer(0, 3)
-        tops, lefts = _starts(height, patch, stride), _starts(width, patch, stride)
-        covers = [(y, x, _cover(network, image, y, x, patch)) for y in tops for x in lefts]
-        scores = {(y, x): network.probabilities(covered)[0, category] for y, x, covered in covers}
-        logits = {(y, x): network(covered)[0, category] for y, x, covered in covers}
-        without_rest = {(y, x): s for (y, x), s in scores.items() if y % stride == 0 and x % stride == 0}
-        black = {
-            (y, x): network.probabilities(_cover(network, image, y, x, patch, black=True))[0, category]
-            for y, x in scores
-        }
+@exercise("3.3", "occlusion_map", cases=[(6, 6, 2, 2), (7, 5, 3, 2), (5, 8, 3, 3)])
+def occlusion_map(student, draw, height, width, patch, stride):
+    # small weights, so that softmax is never so sure that nothing matters
+    network = toy(head=0.3 * draw.normal(4, 3 * height * width), mean=draw.uniform(3).tolist())
+    image, category = draw.uniform(1, 3, height, width), draw.integer(0, 3)
+    corners = [(y, x) for y in _starts(height, patch, stride) for x in _starts(width, patch, stride)]
+
+    def ask(read=network.probabilities, black=False):
+        return {(y, x): read(_cover(network, image, y, x, patch, black))[0, category] for y, x in corners}
+
+    def twice(y, x):
+        doubled = [top == side - patch and top % stride == 0 for top, side in ((y, height), (x, width))]
+        return (1 + doubled[0]) * (1 + doubled[1])
+
+    scores = ask()
+    truth = _average(scores, image, patch)
+
+    def mistakes():
         clean = network.probabilities(image)[0, category]
-        truth = _average(scores, image, patch)
-        mistakes = {
-            "these are scores before softmax; the map shows probabilities": _average(logits, image, patch),
+        regular = {(y, x): s for (y, x), s in scores.items() if y % stride == 0 and x % stride == 0}
+        return {
+            "these are scores before softmax; the map shows probabilities": _average(ask(network), image, patch),
             "the last rows and columns are missing: one more window must stand flush with the border": _average(
-                without_rest, image, patch
+                regular, image, patch
             ).nan_to_num(0.0),
-            "the window is black; paint it with the mean pixel": _average(black, image, patch),
+            "the window is black; paint it with the mean pixel": _average(ask(black=True), image, patch),
             "windows that overlap are added up; divide by how many hold the pixel": truth
-            * _count(scores, image, patch),
+            * _count(corners, image, patch),
             "a pixel keeps only the last window that held it; average over all of them": _last(scores, image, patch),
             "the window flush with the border is there twice where the stride leaves no rest": _average(
-                scores,
-                image,
-                patch,
-                lambda y, x, h=height, w=width, p=patch, s=stride: (
-                    (1 + (y == h - p and y % s == 0)) * (1 + (x == w - p and x % s == 0))
-                ),
+                scores, image, patch, twice
             ),
             "this is how far the probability falls; the map shows the probability itself": clean - truth,
         }
-        compare(student(network, image, category, patch, stride), truth, mistakes)
+
+    compare(student(network, image, category, patch, stride), truth, mistakes)
+
+
+@stand_in("3.3")
+def occlusion_map_stand_in(network, image, category, patch, stride):
+    from helpers.core.steps import finish
+    from helpers.occlusion import occlusion
+
+    return finish(occlusion(network, image, category, patch, stride)).image[0, 0]
 
 
 def _starts(side, patch, stride):
@@ -226,9 +256,9 @@ def _cover(network, image, y, x, patch, black=False):
     return covered
 
 
-def _count(scores, image, patch):
+def _count(corners, image, patch):
     count = torch.zeros_like(image[0, 0])
-    for y, x in scores:
+    for y, x in corners:
         count[y : y + patch, x : x + patch] += 1
     return count
 
@@ -251,26 +281,27 @@ def _last(scores, image, patch):
 # ── 3.4: is the map right? ──
 
 
-@exercise("3.4", "area_by_levels")
-def area_by_levels(student, draw):
-    for height, width, sizes in ((5, 6, (2, 9, 1, 12, 6)), (4, 3, (5, 7)), (3, 4, (12,))):
-        # small weights, so that softmax is never so sure that nothing matters
-        network = toy(head=0.2 * draw.normal(4, 3 * height * width), mean=draw.uniform(3).tolist())
-        before, after = draw.uniform(1, 3, height, width), draw.uniform(1, 3, height, width)
-        category, levels = draw.integer(0, 3), _descending(draw.normal(1, len(sizes)))[0]
-        importance = levels.repeat_interleave(torch.tensor(sizes, device=levels.device))
-        importance = importance[draw.order(height * width)].view(height, width)
+@exercise("3.4", "area_by_levels", cases=[(5, 6, (2, 9, 1, 12, 6)), (4, 3, (5, 7)), (3, 4, (12,))])
+def area_by_levels(student, draw, height, width, sizes):
+    # small weights, so that softmax is never so sure that nothing matters
+    network = toy(head=0.2 * draw.normal(4, 3 * height * width), mean=draw.uniform(3).tolist())
+    before, after = draw.uniform(1, 3, height, width), draw.uniform(1, 3, height, width)
+    category, levels = draw.integer(0, 3), _descending(draw.normal(1, len(sizes)))[0]
+    importance = levels.repeat_interleave(torch.tensor(sizes, device=levels.device))
+    importance = importance[draw.order(height * width)].view(height, width)
 
-        def scores(masks, first=before, then=after, read=network.probabilities, category=category):
-            return [float(read(torch.where(mask, then, first))[0, category]) for mask in masks]
+    def scores(masks, first=before, then=after, read=network.probabilities):
+        return [float(read(torch.where(mask, then, first))[0, category]) for mask in masks]
 
-        nothing = torch.zeros_like(importance, dtype=torch.bool)
-        masks = [nothing, *(importance >= level for level in levels)]
-        shares = [int(mask.sum()) / (height * width) for mask in masks]
+    nothing = torch.zeros_like(importance, dtype=torch.bool)
+    masks = [nothing, *(importance >= level for level in levels)]
+    shares = [int(mask.sum()) / (height * width) for mask in masks]
+    curve = scores(masks)
+    truth = _area(shares, curve)
+
+    def mistakes():
         steps = [i / len(sizes) for i in range(len(masks))]
-        curve = scores(masks)
-        truth = _area(shares, curve)
-        mistakes = {
+        return {
             "levels hold different numbers of pixels: the steps along the curve are not all equal": _area(steps, curve),
             "pixels of equal importance change together, at one point of the curve": _one_by_one(
                 scores, importance, height * width
@@ -300,7 +331,15 @@ def area_by_levels(student, draw):
                 shares, curve, left=1
             ),
         }
-        compare(student(network, before, after, importance, category), truth, mistakes)
+
+    compare(student(network, before, after, importance, category), truth, mistakes)
+
+
+@stand_in("3.4", weaker="insertion in 32 equal steps, from a blur of its own")
+def area_by_levels_stand_in(network, before, after, importance, category):
+    from helpers.occlusion import insertion
+
+    return insertion(network, after, importance, category).area
 
 
 def _area(shares, scores, left=0.5):

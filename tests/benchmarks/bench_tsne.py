@@ -10,6 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.manifold import TSNE
 
+from helpers.core import compute
 from helpers.neighbours import preserved
 from helpers.tsne import tsne
 
@@ -19,7 +20,7 @@ ROUNDS = 2
 
 def rows() -> list[dict]:
     points = torch.from_numpy(load_digits().data[:1000]).float()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = compute.device()
 
     def ours():
         (step,) = deque(tsne(points.to(device), steps=STEPS), maxlen=1)

@@ -7,11 +7,12 @@ import nbformat
 import pytest
 from lab import SCREENSHOTS, Page
 
+from helpers.core.lessons import LESSONS
 from helpers.exercises.exercise import exercises
-from helpers.notebooks import LESSONS, unsolved
+from helpers.notebooks import unsolved
 
 pytestmark = pytest.mark.limits
-PATHS = sorted(LESSONS.glob("[0-9]*.ipynb"))
+PATHS = [lesson.notebook for lesson in LESSONS]
 TIMES = SCREENSHOTS.parent / "browser.json"
 
 

@@ -9,7 +9,7 @@ from lab import Page
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image, ImageOps
 
-from helpers.notebooks import LESSONS
+from helpers.core.photos import DATA
 
 SETUP = """
 import time
@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 import torch
-from helpers import photos, plots
-from helpers.images import Image
-from helpers.networks import Category, Channel, Layer, Network
+from helpers import plots
+from helpers.core import photos
+from helpers.core.images import Image
+from helpers.core.networks import Category, Channel, Layer, Network
+from helpers.core.steps import Seed, Step
 from helpers.panels import living, panel
-from helpers.steps import Seed, Step
 
 photos.MINE = Path("mine")
 
@@ -258,7 +259,7 @@ def test_the_picture_of_the_readme(browser, lab):
     few = [
         ImageOps.pad(frame, (900, high), color="white", centering=(0, 0)).resize((540, high * 3 // 5)) for frame in few
     ]
-    path = LESSONS.parent / "data" / "pictures" / "panel.gif"
+    path = DATA / "pictures" / "panel.gif"
     path.parent.mkdir(parents=True, exist_ok=True)
     for colours in (128, 96, 64, 48):
         drawn = [frame.quantize(colours, dither=Image.Dither.NONE) for frame in few]

@@ -2,7 +2,9 @@
 
 import sys
 
-LESSON = 3
+from helpers.core.lessons import lesson
+
+LESSON = lesson(3)
 
 
 def command(*arguments):

@@ -8,18 +8,17 @@ from classroom import LESSON, command
 
 from helpers import notebooks
 from helpers.grading.assemble import paste
-from helpers.grading.submissions import released
 
 
 @pytest.fixture(scope="session")
 def lesson():
     """The third lesson as released; a fresh copy of it is `paste(lesson, {})`."""
-    return nbformat.read(released(LESSON), as_version=4)
+    return nbformat.read(LESSON.notebook, as_version=4)
 
 
 @pytest.fixture(scope="session")
 def solutions():
-    return notebooks.solutions(released(LESSON))
+    return notebooks.solutions(LESSON)
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def hand_in(tmp_path, lesson):
     def write(student, answers=None, notebook=None):
         folder = tmp_path / "class" / student
         folder.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook or paste(lesson, answers or {}), folder / released(LESSON).name)
+        nbformat.write(notebook or paste(lesson, answers or {}), folder / LESSON.notebook.name)
         return folder
 
     return write

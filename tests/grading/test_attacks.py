@@ -17,7 +17,6 @@ from nbformat.v4 import new_code_cell
 
 from helpers.grading import sandbox
 from helpers.grading.assemble import check_cells, exercise_cells, paste
-from helpers.grading.submissions import released
 
 pytestmark = pytest.mark.attacks
 ROOT = Path(__file__).parents[2]
@@ -69,8 +68,8 @@ def {name}(*a): return 1""",
     "reads the answers": """
 from pathlib import Path
 import subprocess
-found = [p for p in Path({root!r}).rglob('0*_occlusion.py')] + [p for p in Path('/').rglob('solutions/*')]
-show = ['git', '-C', {root!r}, 'show', 'HEAD:tests/solutions/03_occlusion.py']
+found = [p for top in ({root!r}, '/') for p in Path(top).rglob('03_occlusion/solution.py')]
+show = ['git', '-C', {root!r}, 'show', 'HEAD:tests/answers/03_occlusion/solution.py']
 exec(found[0].read_text() if found else subprocess.run(show, capture_output=True).stdout)
 """,
     "reads the other process": """
@@ -84,9 +83,9 @@ def {name}(*a):
 import helpers.occlusion, helpers.patches
 def {name}(*a): return helpers.occlusion.occlusion(*a)""",
     "writes into the package": """
-import helpers.networks, pathlib
-for folder in (pathlib.Path(helpers.networks.__file__).parent, pathlib.Path({root!r}) / 'helpers'):
-    for path in ('__init__.py', 'networks.py', 'exercises/exercise.py', 'exercises/planted.py'):
+import helpers.core.networks, pathlib
+for folder in (pathlib.Path(helpers.__file__).parent, pathlib.Path({root!r}) / 'helpers'):
+    for path in ('__init__.py', 'core/networks.py', 'exercises/exercise.py', 'exercises/planted.py'):
         try: (folder / path).write_text('raise SystemExit')
         except OSError: pass
 def {name}(*a): return 1""",
@@ -237,7 +236,7 @@ def graded(tmp_path_factory, lesson, solutions, grading):
     }
 
     def hand_in(student, data):
-        path = submissions / student / released(LESSON).name
+        path = submissions / student / LESSON.notebook.name
         path.parent.mkdir(parents=True)
         path.write_bytes(data if isinstance(data, bytes) else nbformat.writes(data).encode("utf-8", "surrogatepass"))
 
@@ -253,7 +252,7 @@ def graded(tmp_path_factory, lesson, solutions, grading):
     for student, (data, _) in AS_A_FILE.items():
         hand_in(student, data)
     (submissions / "a link").mkdir()
-    os.symlink(submissions / "honest" / released(LESSON).name, submissions / "a link" / released(LESSON).name)
+    os.symlink(submissions / "honest" / LESSON.notebook.name, submissions / "a link" / LESSON.notebook.name)
     watched = (submissions, ROOT / "helpers", ROOT / "notebooks", ROOT / "tests")
     before = fingerprints(*watched)
     done = grading(submissions, "--out", out, "--cell", 6, "--notebook", 90)
@@ -261,7 +260,7 @@ def graded(tmp_path_factory, lesson, solutions, grading):
     planted = list(Path.home().glob(".*planted*"))
     planted += [*(Path.home() / ".ipython").rglob("*planted*")] if (Path.home() / ".ipython").exists() else []
     return {
-        "grades": {student: lessons.get(str(LESSON)) for student, lessons in grades.items()},
+        "grades": {student: lessons.get(str(LESSON.number)) for student, lessons in grades.items()},
         "unharmed": fingerprints(*watched) == before and not planted,
         "calls": listener.calls,
         "printed": done.stdout,
@@ -301,4 +300,6 @@ def test_what_only_the_notebook_believes_is_pointed_out(graded):
     """These make their own notebook say "passed"; a person is told to look."""
     for student in ("redefines check", "patches the check"):
         assert graded["grades"][student]["verdicts"][graded["first"]]["nbval"] == "passed"
-        assert f"{student}, lesson {LESSON}: the notebook says that {graded['first']} passed" in graded["printed"]
+        assert (
+            f"{student}, lesson {LESSON.number}: the notebook says that {graded['first']} passed" in graded["printed"]
+        )

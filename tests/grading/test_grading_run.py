@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 from classroom import LESSON, command
 
+from helpers.grading import __main__ as commands
 from helpers.grading import report
 from helpers.grading.__main__ import main
-from helpers.grading.submissions import find, released
+from helpers.grading.submissions import find
 
 
 def verdict(outcome, message="", nbval=""):
@@ -93,7 +95,7 @@ def test_bad_input_is_one_clear_line(tmp_path, monkeypatch, capsys, arguments, m
 
 
 def test_files_are_found_by_the_lessons_name(tmp_path, hand_in):
-    name = released(LESSON).name
+    name = LESSON.notebook.name
     for student, file in (("a", name), ("b", f"deep/down/my {name}"), ("c", f".ipynb_checkpoints/{name}")):
         path = tmp_path / "class" / student / file
         path.parent.mkdir(parents=True)
@@ -102,7 +104,10 @@ def test_files_are_found_by_the_lessons_name(tmp_path, hand_in):
         (tmp_path / "class" / "a" / file).write_text("")
     (tmp_path / "class" / "d").symlink_to(tmp_path / "class" / "a")
     found = find(tmp_path / "class")
-    assert [(s.student, s.lesson, s.path.name) for s in found] == [("a", LESSON, name), ("b", LESSON, f"my {name}")]
+    assert [(s.student, s.lesson, s.path.name) for s in found] == [
+        ("a", LESSON.number, name),
+        ("b", LESSON.number, f"my {name}"),
+    ]
 
 
 def test_answers_are_graded_and_the_next_run_repeats_nothing(tmp_path, hand_in, grading, solutions):
@@ -121,13 +126,13 @@ def test_answers_are_graded_and_the_next_run_repeats_nothing(tmp_path, hand_in, 
     start = time.perf_counter()
     grading(tmp_path / "class", "--out", tmp_path / "grades")
     assert (tmp_path / "grades" / "grades.csv").read_bytes() == table
-    kept = json.loads((tmp_path / "grades" / "results" / "ann" / f"{LESSON:02}.json").read_text())["result"]["seconds"]
+    result = tmp_path / "grades" / "results" / "ann" / f"{LESSON.number:02}.json"
+    kept = json.loads(result.read_text())["result"]["seconds"]
     print(f"\n{kept:.1f} s a notebook; {time.perf_counter() - start:.1f} s for the run that found all graded")
-    changed = tmp_path / "grades" / "results" / "ann" / f"{LESSON:02}.json"
-    before = changed.stat().st_mtime_ns
+    before = result.stat().st_mtime_ns
     hand_in("ann", {first: solutions[first]})
     grading(tmp_path / "class", "--out", tmp_path / "grades")
-    assert changed.stat().st_mtime_ns != before, "another answer is graded anew"
+    assert result.stat().st_mtime_ns != before, "another answer is graded anew"
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
@@ -174,3 +179,17 @@ def test_a_cluster_of_two_workers_grades_the_same(tmp_path, hand_in, grading, so
     grading(tmp_path / "class", "--out", tmp_path / "here")
     tables = [(tmp_path / name / "grades.csv").read_bytes() for name in ("cluster", "here")]
     assert tables[0] == tables[1] and b"ann,1," in tables[0]
+
+
+@pytest.mark.parametrize("changed", ["core/networks.py", "exercises/occlusion.py", "grading/inside/worker.py"])
+def test_a_change_of_what_a_verdict_rests_on_is_graded_anew(changed, tmp_path, monkeypatch):
+    copy = tmp_path / "helpers"
+    shutil.copytree(commands.HELPERS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(commands, "HELPERS", copy)
+    before = commands.fingerprint(LESSON.number, {"3.1": "answer"}, (20.0, 120.0))
+    assert commands.fingerprint(LESSON.number, {"3.1": "answer"}, (20.0, 120.0)) == before
+    assert commands.fingerprint(LESSON.number, {"3.1": "another"}, (20.0, 120.0)) != before
+    assert commands.fingerprint(LESSON.number, {"3.1": "answer"}, (21.0, 120.0)) != before
+    with (copy / changed).open("a") as file:
+        file.write("# another line\n")
+    assert commands.fingerprint(LESSON.number, {"3.1": "answer"}, (20.0, 120.0)) != before

@@ -7,10 +7,11 @@ import sys
 
 import nbformat
 import pytest
+from classroom import LESSON
 from nbformat.v4 import new_code_cell, new_notebook
 
+from helpers.core.lessons import NOTEBOOKS
 from helpers.grading.assemble import only_exercises, paste
-from helpers.notebooks import LESSONS
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def nbval(tmp_path):
     """Runs pytest over a notebook that lies beside the lessons' conftest; returns what it printed."""
 
     def run(notebook, *options):
-        shutil.copy(LESSONS / "conftest.py", tmp_path)
+        shutil.copy(NOTEBOOKS / "conftest.py", tmp_path)
         nbformat.write(notebook, tmp_path / "03_tiny.ipynb")
         command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "--color=no", *options]
         return subprocess.run([*command, tmp_path / "03_tiny.ipynb"], capture_output=True, text=True).stdout
@@ -27,10 +28,10 @@ def nbval(tmp_path):
 
 
 def test_a_solved_and_a_blank_notebook(nbval, lesson, solutions):
-    solved = nbval(only_exercises(paste(lesson, solutions)))
+    solved = nbval(only_exercises(paste(lesson, solutions), LESSON.first_cell))
     count = len(solutions)
     assert f"{2 * count + 1} passed" in solved and f"03_tiny.ipynb: {count} of {count} exercises solved" in solved
-    blank = only_exercises(lesson)
+    blank = only_exercises(lesson, LESSON.first_cell)
     for cell in blank.cells:  # as after Clear All Outputs, or with the student's own
         cell.outputs, cell.execution_count = [], None
     printed = nbval(blank)
@@ -41,7 +42,7 @@ def test_a_solved_and_a_blank_notebook(nbval, lesson, solutions):
 
 
 def test_markers_of_the_readers_do_not_skip_a_check(nbval, lesson):
-    notebook = only_exercises(lesson)
+    notebook = only_exercises(lesson, LESSON.first_cell)
     for cell in notebook.cells[1:]:
         cell.source = f"# NBVAL_SKIP\n{cell.source}"
         cell.metadata.tags = [*cell.metadata.tags, "nbval-skip", "raises-exception"]
@@ -52,7 +53,7 @@ def exercise(source):
     def cell(name, source, tag):
         return new_code_cell(source, id=name, metadata={"exercise": "3.3", "tags": [tag]})
 
-    start = new_code_cell("from helpers.exercises import check", id="imports")
+    start = new_code_cell("from helpers.exercises import check", id=LESSON.first_cell)
     cells = [start, cell("exercise-3-3", source, "exercise"), cell("check-3-3", "check('3.3')", "check")]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return new_notebook(cells=[*cells, new_code_cell("1", id="last")], metadata={"kernelspec": kernel})

@@ -1,6 +1,7 @@
 """What a sandboxed program can do and what it cannot, tried from inside; and what passes between it and the judge."""
 
 import io
+import json
 import os
 import select
 import struct
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.exercises.calls import NotAttempted, NotYet
+from helpers.exercises.calls import GIVEN, NotAttempted, NotYet
 from helpers.exercises.toys import toy
 from helpers.grading import sandbox
 from helpers.grading.inside import wire
@@ -42,8 +43,11 @@ def test_neither_files_nor_network_nor_other_processes_are_seen(tmp_path):
     for source in (
         f"print(open({str(secret)!r}).read())",
         f"print(open({str(here)!r}).read())",
-        f"open({str(here.parents[2] / 'helpers' / 'images.py')!r}, 'a')",
+        f"open({str(here.parents[2] / 'helpers' / 'core' / 'images.py')!r}, 'a')",
         "import helpers.saliency; print('seen')",
+        "import helpers.core.priors; print('seen')",
+        "import helpers.exercises.exercise; print('seen')",
+        "import helpers.grading.judge; print('seen')",
         "import socket; socket.create_connection(('127.0.0.1', 22), 2); print('seen')",
         "import os; print('seen' if len([n for n in os.listdir('/proc') if n.isdigit()]) > 3 else '')",
         "import os; print('seen' if os.environ.get('SECRET') else '')",
@@ -53,6 +57,19 @@ def test_neither_files_nor_network_nor_other_processes_are_seen(tmp_path):
     ):
         assert inside(source) == "", source
     assert inside("import helpers.saliency; print('seen')", helpers=None) == "seen", "a notebook needs the course"
+
+
+@needs_bubblewrap
+def test_the_course_that_an_answer_sees_is_what_it_may_stand_on():
+    given = [f"helpers.{name}" for name in GIVEN]
+    source = f"import importlib, json, sys\nfor name in {given}: importlib.import_module(name)\n"
+    source += "import helpers.grading.inside.worker\nprint(json.dumps([n for n in sys.modules if 'helpers' in n]))"
+    seen = set(json.loads(inside(source)))
+    packages = {"helpers", "helpers.core", "helpers.exercises", "helpers.grading", "helpers.grading.inside"}
+    assert seen == {*given, *packages, "helpers.grading.inside.worker", "helpers.grading.inside.wire"}
+    assert {name for name in FOR_ANSWERS if "inside" not in name and "__init__" not in name} == {
+        f"{name.replace('.', '/')}.py" for name in GIVEN
+    }
 
 
 def test_memory_and_files_end_somewhere():

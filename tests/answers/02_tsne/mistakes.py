@@ -763,11 +763,11 @@ def joint(squared, perplexity):
     return (p + p.T) / (2 * len(p))
 
 
-# %% 2.4 — not yet: it calls helpers.tsne._conditional: write the lines yourself
+# %% 2.4 — not yet: it calls helpers.tsne.conditional: write the lines yourself
 
 
 def joint(squared, perplexity):
-    from helpers.tsne import _conditional
+    from helpers.tsne import conditional
 
-    p = _conditional(torch.arange(len(squared)), squared, perplexity)
+    p = conditional(squared, torch.arange(len(squared)), perplexity)
     return (p + p.T) / (2 * len(p))

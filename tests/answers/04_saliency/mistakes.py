@@ -700,6 +700,51 @@ def relu_backward(x, gradient, rule, ceiling):
     return F.relu(gradient) if rule == "deconvnet" else F.relu(gradient) * (x > 0)
 
 
+# %% 4.4 — not yet: guided: a unit at exactly 0 is not active
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule == "gradient":
+        return gradient * (x > 0) * (x < ceiling)
+    return F.relu(gradient) if rule == "deconvnet" else F.relu(gradient) * (x >= 0) * (x < ceiling)
+
+
+# %% 4.4 — not yet: guided: a unit at exactly the ceiling is cut off
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule == "gradient":
+        return gradient * (x > 0) * (x < ceiling)
+    return F.relu(gradient) if rule == "deconvnet" else F.relu(gradient) * (x > 0) * (x <= ceiling)
+
+
+# %% 4.4 — not yet: guided: a unit at exactly 0 or at the ceiling is not active
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    if rule == "gradient":
+        return gradient * (x > 0) * (x < ceiling)
+    return F.relu(gradient) if rule == "deconvnet" else F.relu(gradient) * (x == x.clamp(0, ceiling))
+
+
+# %% 4.4 — not yet: guided: the ceiling is not always 6; it is an argument
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    passed = gradient * (x > 0) * (x < ceiling)
+    return {"gradient": passed, "deconvnet": F.relu(gradient), "guided": F.relu(gradient) * (x > 0) * (x < 6)}[rule]
+
+
+# %% 4.4 — not yet: guided: it is turned into a mask; what passes is the gradient that arrives
+
+
+def relu_backward(x, gradient, rule, ceiling):
+    active = (x > 0) & (x < ceiling)
+    if rule == "guided":
+        return (active & (gradient > 0)).to(gradient.dtype)
+    return gradient * active if rule == "gradient" else F.relu(gradient)
+
+
 # %% 4.4 — not yet: guided: something passes where value and gradient are both negative
 
 
@@ -728,7 +773,7 @@ def relu_backward(x, gradient, rule, ceiling):
     return gradient
 
 
-# %% 4.4 — not yet: it calls helpers.saliency.__init__: write the lines yourself
+# %% 4.4 — not yet: it calls helpers.core.relus.__init__: write the lines yourself
 
 
 def relu_backward(x, gradient, rule, ceiling):
@@ -826,12 +871,11 @@ def seed_masks(heat, foreground, background):
     return (heat > upper).int() - (heat <= lower).int()
 
 
-# %% 4.5 — not yet: it calls helpers.segmentation._seeds: write the lines yourself
+# %% 4.5 — not yet: it calls helpers.segmentation.seeds: write the lines yourself
 
 
 def seed_masks(heat, foreground, background):
-    from helpers.segmentation import _seeds
+    from helpers.segmentation import seeds
 
-    image = torch.zeros(1, 3, *heat.shape[1:])
-    seeds = torch.stack([torch.from_numpy(_seeds(image, one, foreground, background, 0)) for one in heat])
-    return seeds > 0, seeds < 0
+    found = torch.stack([seeds(one, foreground, background) for one in heat])
+    return found > 0, found < 0

@@ -503,7 +503,7 @@ def smooth_step(gradients, power):
     return step / step.abs().square().mean((1, 2, 3), keepdim=True).sqrt()
 
 
-# %% 5.3 — not yet: it calls helpers.ascent.decorrelated: write the lines yourself
+# %% 5.3 — not yet: it calls helpers.core.priors.decorrelated: write the lines yourself
 
 
 def smooth_step(gradients, power):

