@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from helpers.core import images
 from helpers.core.activations import INPUT, split_path
-from helpers.core.arguments import at_least, channels, one_of
+from helpers.core.arguments import at_least, channels, known, one_of
 from helpers.core.images import Image
 from helpers.core.networks import Channel, Layer, Network
 from helpers.core.registry import SOURCES
@@ -82,7 +82,7 @@ def weight_shape(name: str, number: int = 1) -> tuple[int, ...]:
     Raises:
         ValueError: no network of that name, or no such convolution.
     """
-    one_of("network", name, SOURCES)
+    known("network", name, SOURCES)
     with torch.device("meta"):  # shapes without numbers
         model = SOURCES[name].build()
     return tuple(_numbered(model, number, name).weight.shape)

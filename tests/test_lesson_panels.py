@@ -40,9 +40,8 @@ def makes_panel(node):
 def names(node, kind):
     found = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
     if kind is ast.Load:  # what `x += 1` only seems to bind
-        found |= {
-            n.target.id for n in ast.walk(node) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)
-        }
+        changed = [n.target for n in ast.walk(node) if isinstance(n, ast.AugAssign)]
+        found |= {target.id for target in changed if isinstance(target, ast.Name)}
     if kind is ast.Store:
         found |= {n.name for n in ast.walk(node) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
         aliases = [a for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names]
@@ -63,7 +62,8 @@ def slice_for_panels(notebook):
 def test_the_slice_holds_what_a_panel_needs_and_nothing_else():
     cells = [
         "import torch\nimport time as clock\nfrom helpers.panels import panel\n%matplotlib inline",
-        "weight = torch.ones(3)\nprint(clock.time())\nheavy = weight.sum()\nweight += 1",
+        "weight = torch.ones(3)\nprint(clock.time())\nheavy = weight.sum()",
+        "rows = []\nfor row in range(3):\n    weight = weight + row\n    rows += [row]",
         "def double(x):\n    return x * weight\n\ndef unused(x):\n    return panel(x)",
         "for name in ('a', 'b'):\n    display(panel(double, title=name))",
     ]
@@ -73,7 +73,10 @@ def test_the_slice_holds_what_a_panel_needs_and_nothing_else():
         "import torch",
         "from helpers.panels import panel",
         "weight = torch.ones(3)",
-        "weight += 1",
+        "rows = []",
+        "for row in range(3):",
+        "    weight = weight + row",
+        "    rows += [row]",
         "def double(x):",
         "    return x * weight",
         "for name in ('a', 'b'):",

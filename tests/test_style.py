@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from helpers.core.activations import distance
 from helpers.core.images import load
 from helpers.core.networks import Network
 from helpers.core.photos import photo
@@ -13,12 +15,12 @@ from helpers.style import (
     CONTENT,
     LUMINANCE,
     blended_grams,
-    content_distance,
+    guided_objective,
     style_objective,
     style_transfer,
     with_colour_of,
 )
-from helpers.texture import STAGES, gram, texture
+from helpers.texture import DEPTHS, gram, gram_distance, texture
 
 
 @pytest.fixture
@@ -36,11 +38,11 @@ def pictures(count=1, size=(40, 48), seed=1):
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
-def test_content_distance_by_hand():
+def test_the_distance_of_contents_by_hand():
     target = torch.tensor([3.0, 4.0]).view(1, 1, 1, 2)
     both = torch.cat([target, torch.zeros_like(target), target + 5])
-    assert torch.allclose(content_distance(both, target), torch.tensor([0.0, 1.0, 2.0]))
-    assert torch.equal(content_distance(target, torch.zeros_like(target)).isfinite(), torch.tensor([True]))
+    assert torch.allclose(distance(both, target), torch.tensor([0.0, 1.0, 2.0]))
+    assert torch.equal(distance(target, torch.zeros_like(target)).isfinite(), torch.tensor([True]))
 
 
 def test_the_objective_is_the_sum_of_its_terms(small, device):
@@ -87,6 +89,51 @@ def test_mixed_grams_have_the_gradient_of_mixed_losses(small, device):
     )
     (theirs,) = torch.autograd.grad(apart, image)
     assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4 * theirs.abs().max())
+
+
+def guided(features, masks):
+    """The Gram matrix of each region: an answer to exercise 9.4."""
+    small = F.adaptive_avg_pool2d(masks, features.shape[2:]).flatten(1)
+    flat = features.flatten(2)[:, None] * small[:, None]
+    return flat @ flat.mT / small.square().sum(1)[:, None, None]
+
+
+def test_guided_by_one_mask_of_ones_it_is_the_plain_objective(small, device):
+    content, style, images = pictures(seed=1).to(device), pictures(seed=2).to(device), pictures(2, seed=3).to(device)
+    weighing = {"content_layer": "4", "content_weight": 2.0, "tv_weight": 4.0}
+    plain = style_objective(
+        small, content, blended_grams(small, [style], [1.0], ["1", "4"]), style_weights={"1": 1.5, "4": 1.5}, **weighing
+    )(images)
+    ones = torch.ones(1, 40, 48, device=device)
+    found = guided_objective(small, content, [style], ones, guided, style_weight=3.0, layers=["1", "4"], **weighing)(
+        images
+    )
+    assert list(found) == ["content", "tv", "style 1"]
+    torch.testing.assert_close(found["style 1"], plain["style 1"] + plain["style 4"], rtol=1e-4, atol=0)
+    assert torch.equal(found["content"], plain["content"]) and torch.equal(found["tv"], plain["tv"])
+
+
+def test_each_region_has_its_own_style_and_sees_no_other(small, device):
+    styles = [pictures(seed=s).to(device) for s in (2, 3)]
+    masks = torch.zeros(2, 40, 48, device=device)
+    masks[0, :, :24], masks[1, :, 24:] = 1, 1
+    image = pictures(seed=4).to(device).requires_grad_()
+    found = guided_objective(
+        small, image.detach(), styles, masks, guided, content_weight=0, content_layer="4", layers=["1"], whole=False
+    )(image)
+    assert list(found) == ["style 1", "style 2"]
+    values = small.activation(image, "1")
+    for name, half, style in zip(found, (values[..., :24], values[..., 24:]), styles, strict=True):
+        torch.testing.assert_close(found[name], gram_distance(gram(half), gram(small.activation(style, "1"))))
+    (gradient,) = torch.autograd.grad(found["style 1"].sum(), image)
+    assert gradient[..., :25].abs().amin((0, 1, 2)).max() > 0 and gradient[..., 25:].abs().max() == 0
+
+
+def test_guided_styles_that_do_not_fit_the_masks_are_refused(small):
+    with pytest.raises(ValueError, match="styles must be one for each of the 2 masks, not 1"):
+        guided_objective(small, pictures(), [pictures()], torch.ones(2, 40, 48), guided)
+    with pytest.raises(ValueError, match="content_layer must be named for network small"):
+        guided_objective(small, pictures(), [pictures()], torch.ones(1, 40, 48), guided, layers=["1"])
 
 
 @pytest.mark.parametrize("optimiser", ["L-BFGS", "Adam"])
@@ -207,16 +254,17 @@ def test_grey_and_transparent_pictures_of_any_size_work(small, mode, tmp_path):
         ({"content": torch.rand(3, 40, 40)}, ValueError, r"content must have shape \(N, 3, H, W\)"),
         ({"style": torch.rand(2, 3, 40, 40)}, ValueError, "style must be a single picture, not a batch of 2"),
         ({"second": torch.full((1, 3, 40, 40), torch.nan)}, ValueError, "second must be finite"),
-        ({"style_weight": -1.0}, ValueError, "style_weight must be finite and at least 0, not -1"),
-        ({"tv_weight": float("inf")}, ValueError, "tv_weight must be finite"),
+        ({"style_weight": -1.0}, ValueError, "style_weight must be at least 0, not -1"),
+        ({"tv_weight": float("inf")}, ValueError, "tv_weight must be at least 0, not inf"),
         ({"style_weight": 0, "content_weight": 0}, ValueError, "must not both be 0"),
         ({"style_scale": 0}, ValueError, "style_scale must be above 0"),
         ({"blend": 1.5}, ValueError, "blend must be from 0 to 1"),
-        ({"steps": 0}, ValueError, "levels and steps must be at least 1"),
-        ({"steps": 2, "levels": 3}, ValueError, "no fewer than levels"),
+        ({"steps": 0}, ValueError, "steps must be at least 1, not 0"),
+        ({"levels": 0}, ValueError, "levels must be at least 1, not 0"),
+        ({"steps": 2, "levels": 3}, ValueError, "steps must be at least 3, not 2"),
         ({"levels": 2}, ValueError, "at least 32 pixels a side at the coarsest of 2 levels"),
-        ({"start": "grey"}, ValueError, "start must be 'content' or 'noise'"),
-        ({"optimiser": "SGD"}, ValueError, "optimiser must be 'L-BFGS' or 'Adam'"),
+        ({"start": "grey"}, ValueError, "start must be one of 'content', 'noise', not 'grey'"),
+        ({"optimiser": "SGD"}, ValueError, "optimiser must be one of 'L-BFGS', 'Adam', not 'SGD'"),
         ({"content_layer": "9"}, ValueError, "layer '9' is unknown"),
         ({"content_layer": None}, ValueError, "content_layer must be named"),
         ({"layers": []}, ValueError, "at least one layer"),
@@ -234,7 +282,7 @@ def test_bad_arguments_are_refused_at_once(small, changes, error, message):
 @pytest.mark.parametrize("name", CONTENT)
 def test_every_network_has_a_content_layer_among_its_style_layers_depth(untrained, name):
     network = untrained(name)
-    assert len(network.shape(CONTENT[name])) == 3 and name in STAGES
+    assert len(network.shape(CONTENT[name])) == 3 and name in DEPTHS
 
 
 def test_the_default_network_puts_a_texture_on_the_cat(lite0):

@@ -101,9 +101,13 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
 
 
 def distance(features: Tensor, target: Tensor) -> Tensor:
-    """‖F − P‖² / ‖P‖² for each of a batch, (N, …) and (N or 1, …) → (N,): 0 is the same, 1 as far as F = 0."""
+    """‖F − P‖² / ‖P‖² for each of a batch, (N, …) and (N or 1, …) → (N,): 0 is the same, 1 as far as F = 0.
+
+    Where the target is silent, P = 0, it is ‖F‖²: finite, and 0 for what is silent, too.
+    """
     squared = (features - target).flatten(1).square().sum(1)
-    return squared / target.flatten(1).square().sum(1).clamp_min(torch.finfo(target.dtype).tiny)
+    size = target.flatten(1).square().sum(1)
+    return squared / size.where(size > 0, 1)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,18 @@ def one_of(name: str, value, options):
     return value
 
 
+def known(name: str, value: str, names: Iterable[str]) -> str:
+    """`value`, if it is among the `names` that things of this kind have.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    names = tuple(names)
+    if value not in names:
+        raise ValueError(f"{name} {value!r} is unknown; {name}s: {', '.join(names)}")
+    return value
+
+
 def at_least(least: float, /, **numbers: float) -> None:
     """Refuse numbers below `least`, NaN and infinity.
 

@@ -22,7 +22,7 @@ def lbfgs(objectives: Sequence[Objective], start: Tensor, line_search: bool = Fa
             evaluations for the same loss. True keeps the strong Wolfe conditions, without which inversion from white
             noise does not settle; a step then takes now and then more than one evaluation.
     """
-    problems = [_Problem(objective, item) for objective, item in zip(objectives, start.split(1), strict=True)]
+    problems = [_Problem(objective, item, _length) for objective, item in zip(objectives, start.split(1), strict=True)]
     searches = [
         # torch's tolerances are absolute and would end a run early whose loss is small
         torch.optim.LBFGS(
@@ -57,7 +57,7 @@ def adam(
         rate: learning rate: about how far a number moves in a step.
         within: cut every point to this range.
     """
-    problem = _Problem(objective, start)
+    problem = _Problem(objective, start, _root_mean_square)
     search = torch.optim.Adam([problem.x], lr=rate)
     while True:
         problem.evaluate()
@@ -73,13 +73,15 @@ class _Problem:
 
     L-BFGS asks again for the value at the point where its last step ended; nothing is computed twice.
 
+    The objective is scaled so that the `size` of the first gradient, (n, …) → (n,), is about 1.
+
     Attributes:
         x: what is optimised, (n, …); the gradient is in `x.grad`.
         terms: the terms of the objective by name, each (n,).
     """
 
-    def __init__(self, objective: Objective, start: Tensor):
-        self.objective = objective
+    def __init__(self, objective: Objective, start: Tensor, size: Callable[[Tensor], Tensor]):
+        self.objective, self.size = objective, size
         self.x = start.detach().clone().requires_grad_()
         self.terms: dict[str, Tensor] = {}
         self._scale: Tensor | None = None
@@ -93,14 +95,22 @@ class _Problem:
                 losses = sum(terms.values())
                 (gradient,) = torch.autograd.grad(losses.sum(), self.x)
             if self._scale is None:
-                # L-BFGS and Adam would go the same way for any factor, were it not for torch: its L-BFGS skips an
-                # update where yᵀs < 1e-10, its Adam adds 1e-8 to the root that it divides by. A first gradient of root
-                # mean square 1 keeps clear of both. A power of two rounds nothing, and with one for each item no item
-                # depends on another.
-                sizes = gradient.flatten(1).square().mean(1).sqrt().tolist()
+                # The methods would go the same way for any factor, were it not for torch, see below. A power of two
+                # rounds nothing, and with one for each item no item depends on another.
+                sizes = self.size(gradient).tolist()
                 factors = [2.0 ** -round(math.log2(size)) if 0 < size < math.inf else 1.0 for size in sizes]
                 self._scale = gradient.new_tensor(factors)
             self.x.grad = gradient * self._scale.view(-1, *[1] * (gradient.ndim - 1))
             self.terms = {name: values.detach() for name, values in terms.items()}
             self._loss, self._at = (losses.detach() * self._scale).sum(), self.x.detach().clone()
         return self._loss
+
+
+def _length(gradients: Tensor) -> Tensor:
+    """For L-BFGS: torch's skips an update where yᵀs < 1e-10, and steps by the gradient itself while it has none."""
+    return gradients.flatten(1).norm(dim=1)
+
+
+def _root_mean_square(gradients: Tensor) -> Tensor:
+    """For Adam: torch's adds 1e-8 to the root that it divides by."""
+    return gradients.flatten(1).square().mean(1).sqrt()

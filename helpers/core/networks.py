@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from helpers.core import compute
 from helpers.core.activations import ReceptiveField, Trace, capture, split_path, trace
+from helpers.core.arguments import known
 from helpers.core.images import check
 from helpers.core.registry import SOURCES, Source
 
@@ -186,9 +187,7 @@ def load(name: str = "efficientnet_lite0", device: str | torch.device | None = N
         WeightsUnavailable: not here and not to be downloaded; says size, file, folder and what is here instead.
         WeightsDamaged: the file does not match its hash.
     """
-    if name not in SOURCES:
-        raise ValueError(f"network {name!r} is unknown; networks: {', '.join(SOURCES)}")
-    source = SOURCES[name]
+    source = SOURCES[known("network", name, SOURCES)]
     with torch.device("meta"):  # no random numbers are drawn that the weights would overwrite
         model = source.build()
     model.load_state_dict(source.weights(model), assign=True)

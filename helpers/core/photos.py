@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from helpers.core.arguments import known
 from helpers.core.downloads import impatient
 from helpers.core.images import load, resize
 
@@ -88,9 +89,7 @@ def photo(name: str, size: int | tuple[int, int] | None = None) -> Tensor:
     if name in PHOTOS:
         return load(PHOTOS[name].path, size)
     own = mine()
-    if name in own:
-        return load(own[name], size)
-    raise ValueError(f"photo {name!r} is unknown; photos: {', '.join([*PHOTOS, *own])}")
+    return load(own[known("photo", name, [*PHOTOS, *own])], size)
 
 
 def mine() -> dict[str, Path]:

@@ -12,6 +12,7 @@ import ipywidgets
 from torch import Tensor
 
 from helpers.core import images, photos
+from helpers.core.arguments import known
 from helpers.core.networks import Network
 from helpers.core.registry import SOURCES
 from helpers.panels.call import Code, written
@@ -249,8 +250,8 @@ class Networks(Knob):
         start = start.name if self.given else start
         options = [(self.label(name), name) for name in wish.choices or SOURCES]
         if start not in dict(map(reversed, options)):
-            if self.given is None and start not in SOURCES:
-                raise ValueError(f"network {start!r} is unknown; networks: {', '.join(SOURCES)}")
+            if self.given is None:
+                known("network", start, SOURCES)
             options.insert(0, (self.label(start), start))
         super().__init__(wish.name, ipywidgets.Dropdown(options=options, value=start))
 

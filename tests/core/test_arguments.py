@@ -13,6 +13,7 @@ from helpers.core.arguments import at_once, with_knobs_of, words
 CALLS = [
     (lambda: arguments.one_of("mode", "c", Literal["a", "b"]), "mode must be one of 'a', 'b', not 'c'"),
     (lambda: arguments.one_of("depth", 6, range(1, 4)), "depth must be one of 1, 2, 3, not 6"),
+    (lambda: arguments.known("network", "lite", {"a": 1, "b": 2}), "network 'lite' is unknown; networks: a, b"),
     (lambda: arguments.at_least(1, steps=2, size=0), "size must be at least 1, not 0"),
     (lambda: arguments.at_least(0, weight=float("nan")), "weight must be at least 0, not nan"),
     (lambda: arguments.at_least(0, weight=float("inf")), "weight must be at least 0, not inf"),
