@@ -82,8 +82,9 @@ def jittered(images: Tensor, pixels: int, zoom: float, randoms: Sequence[torch.G
 
 
 def _scaling(side, factors):
-    """What each place of a line scaled about its centre takes from the places of the line, (N, side, side), mirrored
-    beyond the ends."""
+    """What each place of a line, scaled about its centre and mirrored beyond its ends, takes from the places of the
+    line itself: (N, side, side).
+    """
     middles = torch.arange(side) + 0.5
     places = (middles - side / 2) / factors[:, None] + side / 2
     return interpolation_weights(side - (places.remainder(2 * side) - side).abs(), middles)

@@ -72,10 +72,9 @@ def best_match(activation: Tensor, guide: Tensor) -> Tensor:
     """
     places = activation.reshape(*activation.shape[:2], -1)  # (N, C, HW)
     offered = guide.reshape(guide.shape[1], -1)  # (C, hw)
-    at_once = max(1, PRODUCTS // (len(places) * offered.shape[1]))
+    most = max(1, PRODUCTS // (len(places) * offered.shape[1]))
     found = [
-        offered[:, (some.transpose(1, 2) @ offered).argmax(dim=2)].transpose(0, 1)
-        for some in places.split(at_once, dim=2)
+        offered[:, (some.transpose(1, 2) @ offered).argmax(dim=2)].transpose(0, 1) for some in places.split(most, dim=2)
     ]
     return torch.cat(found, dim=2).reshape(activation.shape)
 

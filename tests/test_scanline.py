@@ -86,7 +86,7 @@ def random_sample(height, width, values, seed=0):
     return np.random.default_rng(seed).integers(0, values, (height, width, 3)) * (255 // (values - 1))
 
 
-PHOTO = (resize(photos.photo("ihc"), 128)[0, :, :26, :30].permute(1, 2, 0) * 255).round().long().numpy()
+PHOTO = (resize(photos.photo("ihc"), 128)[0, :, :26, :30].permute(1, 2, 0) * 255).round().long().cpu().numpy()
 
 CASES = {
     "photo": (PHOTO, (20, 23), {"window": 7}),

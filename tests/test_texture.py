@@ -24,7 +24,7 @@ from helpers.texture import (
 
 @pytest.fixture(scope="module")
 def gravel():
-    return photos.photo("gravel", 64)
+    return photos.photo("gravel", 64).cpu()  # made before `pictures_on_the_cpu` is in force
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def ours(network, photo, layer, steps=STEPS):
 
 def rows() -> list[dict]:
     network = networks.load()
-    photo = photos.photo("china", SIZE).to(network.device)
+    photo = photos.photo("china", SIZE)
     found = []
     for layer in ("blocks.2", "blocks.4"):
         seconds = {ours: [], plain: []}

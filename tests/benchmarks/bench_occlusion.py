@@ -19,12 +19,12 @@ PERTURBATIONS = (1, 4, 8, 16, 32)  # captum's batch sizes; the fastest of them i
 def rows(stride: int = 8, rounds: int = 2) -> list[dict]:
     """Ours in part and in full, each beside captum at its best; seconds are the least of `rounds` alternating runs."""
     network, image = networks.load(), photos.photo("coffee", 224)
-    image, target = image.to(network.device), network.category("espresso")
+    target = network.category("espresso")
     baseline = network.mean_pixel.view(1, 3, 1, 1).expand_as(image)
 
     def ours(incremental):
         *_, last = occlusion(network, image, target, PATCH, stride, incremental=incremental)
-        return last.clean - last.image
+        return (last.clean - last.image).cpu()
 
     def theirs(perturbations):
         found = Occlusion(network.probabilities).attribute(

@@ -26,10 +26,8 @@ def rows() -> list[dict]:
     default = networks.load()
     source = registry.SOURCES["resnet18"]
     torch.manual_seed(0)
-    resnet = networks.Network(
-        source.build(), "resnet18", mean=source.mean, std=source.std, categories=["any"] * 1000, layers={"logits": ""}
-    ).to(default.device)
-    batch = torch.cat([photo(name, 224) for name in ("chelsea", "coffee", "rocket", "china")]).to(default.device)
+    resnet = networks.wrap(source.build(), source).to(default.device)
+    batch = torch.cat([photo(name, 224) for name in ("chelsea", "coffee", "rocket", "china")])
     one = batch[:1]
     sigma = 0.15 * float(one.max() - one.min())
 

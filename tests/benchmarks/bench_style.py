@@ -13,7 +13,7 @@ import torch
 from helpers.core import networks, photos, registry
 from helpers.core.steps import finish
 from helpers.style import CONTENT, style_transfer
-from helpers.texture import stages
+from helpers.texture import layers_to
 
 EVALUATIONS = 12  # for the comparison; both sides cost the same at every evaluation
 
@@ -21,7 +21,7 @@ EVALUATIONS = 12  # for the comparison; both sides cost the same at every evalua
 def tutorial(network, content, style, evaluations):
     """The tutorial's way: every layer runs, the weights are differentiated too, torch's L-BFGS on the pixels."""
     model = network.model.requires_grad_(True)
-    wanted = {network.path(layer) for layer in [*stages(network), CONTENT[network.name]]}
+    wanted = {network.path(layer) for layer in [*layers_to(network), CONTENT[network.name]]}
 
     def activations(images):
         held, x = {}, network.normalise(images)
@@ -58,11 +58,11 @@ def tutorial(network, content, style, evaluations):
     return done
 
 
-def seconds(function):
+def seconds(function, *arguments):
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     start = time.perf_counter()
-    function()
+    function(*arguments)
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - start
@@ -74,18 +74,16 @@ def rows() -> list[dict]:
     for name in ("efficientnet_lite0", "vgg16_edges"):
         if not registry.SOURCES[name].here:
             continue
-        network = networks.load(name)
-        taken = seconds(lambda network=network: finish(style_transfer(network, content, style, steps=200)))
+        taken = seconds(finish, style_transfer(networks.load(name), content, style, steps=200))
         found.append({"name": f"style, {name}, 224 px, 200 evaluations, shipped preset", "ours_s": taken})
     if registry.SOURCES["vgg16_edges"].here:
         network = networks.load("vgg16_edges")
-        image, paint = content.to(network.device), style.to(network.device)
 
         def ours():
             finish(style_transfer(network, content, style, steps=EVALUATIONS, levels=1, tv_weight=0.0))
 
         def theirs():
-            assert tutorial(network, image, paint, EVALUATIONS) == EVALUATIONS
+            assert tutorial(network, content, style, EVALUATIONS) == EVALUATIONS
 
         pairs = [(seconds(ours), seconds(theirs)) for _ in range(2)]
         best, peer = (min(side) for side in zip(*pairs, strict=True))

@@ -13,7 +13,7 @@ SIDE, WINDOW = 128, 11
 
 
 def rows() -> list[dict]:
-    sample = resize(photos.photo("ihc"), 256)[..., :64, :64]
+    sample = resize(photos.photo("ihc"), 256)[..., :64, :64].cpu()  # where NumPy is
     whole = (sample[0].permute(1, 2, 0) * 255).round().long().numpy()
 
     def ours(side):

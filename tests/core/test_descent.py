@@ -59,6 +59,12 @@ def test_a_power_of_two_changes_no_bit_of_the_way(method, exponent):
         assert torch.equal(scaled, point)
 
 
+def test_on_a_hill_where_lbfgs_finds_no_curvature_its_step_stays_short():
+    start = torch.full((1, 3, 8, 8), 0.1)
+    points = first(3, full_steps(lambda x: {"hill": -x.square().sum((1, 2, 3))}, start))
+    assert 0.5 < (points[2][0] - points[1][0]).norm() < 2
+
+
 def test_tiny_gradients_are_not_lost_in_the_epsilon_of_adam():
     start = torch.zeros(2, 3, 4, 4)
     _, (point, _) = first(2, adam(lambda x: {"sum": 1e-12 * x.sum((1, 2, 3))}, start, rate=0.05))
