@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from bench import seeded
 from torch import nn
 
 from helpers import filters
@@ -17,10 +18,6 @@ from helpers.core.registry import SOURCES
 @pytest.fixture(scope="module")
 def random_filters():
     return torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(1))
-
-
-def noise(height, width, seed=0):
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
 # ── Weights ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -55,7 +52,7 @@ def test_filters_are_the_gradient_of_the_response(untrained):
         field = network.receptive_field(path, 64)
         row = column = 32 // field.stride[0]
         top, left, bottom, right = field.box(row, column)
-        image = noise(64, 64).requires_grad_(True)
+        image = seeded(1, 3, 64, 64).requires_grad_(True)
         response = network.activation(image, path)[0, :, row, column]
         (gradient,) = torch.autograd.grad(response[17], image)
         expected = filters.filters(network)[17]
@@ -85,7 +82,7 @@ def test_layers_without_drawable_filters_are_refused(lite0, untrained):
     with pytest.raises(ValueError, match="layer 'nowhere' is unknown"):
         filters.filters(lite0, "nowhere")
     with pytest.raises(ValueError, match="channel must be a whole number from 0 to 31 for layer 'conv1', not 32"):
-        filters.response(lite0, noise(32, 32), "conv1", 32)
+        filters.response(lite0, seeded(1, 3, 32, 32), "conv1", 32)
     with pytest.raises(ValueError, match="network 'lenet' is unknown; networks: efficientnet_lite0, alexnet"):
         filters.weight_shape("lenet")
     with pytest.raises(ValueError, match="number must be from 1 to 5, the convolutions of alexnet, not 6"):
@@ -154,7 +151,7 @@ def test_orders():
 
 
 def test_enlarged_pixels_are_squares():
-    picture = noise(2, 3)
+    picture = seeded(1, 3, 2, 3)
     large = filters.magnify(picture, 5)
     assert large.shape == (1, 3, 10, 15)
     assert torch.equal(large, F.interpolate(picture, scale_factor=5, mode="nearest"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from bench import seeded
 from skimage.filters import gabor_kernel
 
 from helpers import filters, gabor
@@ -17,15 +18,11 @@ def random_filters():
     return torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(1))
 
 
-def noise(height, width, seed=0):
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
-
-
 # ── Independent components ───────────────────────────────────────────────────────────────────────────────────
 
 
 def test_random_patches_are_centred_seeded_and_not_flat():
-    picture = noise(30, 40)
+    picture = seeded(1, 3, 30, 40)
     picture[..., :20] = 0.3  # half of it is flat
     patches = gabor.random_patches([picture], 5, 400)
     assert 150 < len(patches) < 300 and patches.shape[1:] == (3, 5, 5)

@@ -4,16 +4,13 @@ import copy
 
 import pytest
 import torch
+from bench import seeded
 from torch import nn
 
 from helpers.core.networks import Network
 from helpers.core.steps import finish
 from helpers.incremental import Incremental, fastest, fold
 from helpers.occlusion import definition, occlusion, starts
-
-
-def random_image(*size, seed=0):
-    return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
 def random_norms(network):
@@ -55,7 +52,7 @@ def test_the_shortcut_is_exact_for_the_default_network(lite0, size, patch, strid
 
 @torch.inference_mode()
 def assert_exact(network, size, patch, stride, stages):
-    image, filler = random_image(*size), random_image(*size, seed=1)
+    image, filler = seeded(1, 3, *size), seeded(1, 3, *size, seed=1)
     corners = every_corner(size, patch, stride)
     shortcut = Incremental(network, image, filler, patch)
     assert len(shortcut.stages) >= stages
@@ -69,7 +66,7 @@ def assert_exact(network, size, patch, stride, stages):
 
 
 def test_early_stages_compute_only_what_a_window_can_reach(lite0):
-    image = random_image(224, 224)
+    image = seeded(1, 3, 224, 224)
     with torch.inference_mode():
         stages = Incremental(lite0, image, image, 32).stages
     reached, box = [], ((96, 128), (96, 128))
@@ -82,7 +79,7 @@ def test_early_stages_compute_only_what_a_window_can_reach(lite0):
 
 def test_every_normalisation_of_the_network_is_folded_where_a_convolution_comes_first(untrained):
     network = random_norms(untrained("resnet18"))
-    image = random_image(64, 64)
+    image = seeded(1, 3, 64, 64)
     folded = fold(copy.deepcopy(network.model))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert torch.allclose(folded(image), network.model(image), rtol=1e-4, atol=1e-4)
@@ -116,7 +113,7 @@ class Residual(nn.Module):
 def test_networks_that_are_no_chain_get_the_definition(model):
     torch.manual_seed(0)
     network = Network(model(), layers={"logits": ""}, categories="abcdefgh")
-    image, filler = random_image(32, 32), random_image(32, 32, seed=1)
+    image, filler = seeded(1, 3, 32, 32), seeded(1, 3, 32, 32, seed=1)
     corners = every_corner((32, 32), 8, 8)
     whole = definition(network, image, filler, 8)
     found = fastest(whole, network, image, filler, 8, corners)
@@ -126,7 +123,7 @@ def test_networks_that_are_no_chain_get_the_definition(model):
 
 @torch.inference_mode()
 def test_a_chain_gets_the_shortcut_and_googlenet_its_own_answers(lite0, untrained):
-    image, filler, corners = random_image(64, 64), random_image(64, 64, seed=1), every_corner((64, 64), 16, 24)
+    image, filler, corners = seeded(1, 3, 64, 64), seeded(1, 3, 64, 64, seed=1), every_corner((64, 64), 16, 24)
     whole = definition(lite0, image, filler, 16)
     assert isinstance(fastest(whole, lite0, image, filler, 16, corners), Incremental)
     googlenet = untrained("googlenet")
@@ -136,7 +133,7 @@ def test_a_chain_gets_the_shortcut_and_googlenet_its_own_answers(lite0, untraine
 
 
 def test_the_network_is_left_as_it_was(lite0):
-    image = random_image(64, 64)
+    image = seeded(1, 3, 64, 64)
     before = lite0(image)
     finish(occlusion(lite0, image, 0, 32, 32))
     assert torch.equal(lite0(image), before)

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from bench import seeded
 from captum.attr import Occlusion
 from scipy.interpolate import RegularGridInterpolator
 from torch import nn
@@ -31,10 +32,6 @@ def linear(weight, **options):
     return Network(Linear(weight), categories=("thing", "nothing"), layers={"logits": ""}, **options)
 
 
-def random_image(*size, seed=0):
-    return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed))
-
-
 @pytest.mark.parametrize("side", range(5, 24))
 def test_windows_cover_every_pixel_and_stay_inside(side):
     for patch in range(1, 6):
@@ -59,7 +56,7 @@ def test_a_4_by_4_picture_by_hand():
 def test_the_fall_of_a_linear_score_is_the_weight_times_the_pixels_under_the_window(device):
     torch.manual_seed(0)
     network = linear(torch.randn(1, 3, 11, 9)).to(device)
-    image = random_image(11, 9)
+    image = seeded(1, 3, 11, 9)
     last = finish(occlusion(network, image, 0, 4, 3, "black", "logit"))
     product = (network.model.weight.cpu() * image).sum(dim=1)[0]
     for i, top in enumerate(last.tops):
@@ -70,7 +67,7 @@ def test_the_fall_of_a_linear_score_is_the_weight_times_the_pixels_under_the_win
 
 def test_a_probability_is_followed_as_it_is_or_by_its_logarithm():
     torch.manual_seed(0)
-    network, image = linear(torch.randn(1, 3, 8, 8)), random_image(8, 8)
+    network, image = linear(torch.randn(1, 3, 8, 8)), seeded(1, 3, 8, 8)
     logit, probability, logarithm = (
         finish(occlusion(network, image, "thing", 4, 2, score=score))
         for score in ("logit", "probability", "log-probability")
@@ -101,7 +98,7 @@ def test_overlap_is_averaged_and_a_map_that_fills_is_clean_elsewhere():
 
 def test_steps_fill_the_map_row_by_row():
     network = linear(torch.ones(1, 3, 8, 8))
-    steps = list(occlusion(network, random_image(8, 8), 0, 2, 2, "black", "logit", batch=4))
+    steps = list(occlusion(network, seeded(1, 3, 8, 8), 0, 2, 2, "black", "logit", batch=4))
     assert [(step.index, step.total) for step in steps] == [(i, 4) for i in range(1, 5)]
     first = steps[0]
     assert (first.image[..., 2:, :] == first.clean).all() and (first.image[..., :2, :] != first.clean).all()
@@ -160,13 +157,13 @@ def test_cover_copies_one_box_and_leaves_the_picture_alone():
 def test_a_coarse_grid_is_interpolated_between_window_centres():
     torch.manual_seed(0)
     network = linear(torch.randn(1, 3, 13, 10))
-    last = finish(occlusion(network, random_image(13, 10), 0, 4, 3, score="logit"))
+    last = finish(occlusion(network, seeded(1, 3, 13, 10), 0, 4, 3, score="logit"))
     down, across = (np.array(firsts) + 2.0 for firsts in (last.tops, last.lefts))
     oracle = RegularGridInterpolator((down, across), last.scores.numpy())
     y, x = np.meshgrid(np.arange(13) + 0.5, np.arange(10) + 0.5, indexing="ij")
     expected = oracle(np.stack([y.clip(down[0], down[-1]), x.clip(across[0], across[-1])], axis=-1))
     assert last.upsampled()[0, 0].numpy() == pytest.approx(expected, abs=1e-4)
-    whole = finish(occlusion(network, random_image(13, 10), 0, 10, 10, score="logit"))
+    whole = finish(occlusion(network, seeded(1, 3, 13, 10), 0, 10, 10, score="logit"))
     assert whole.upsampled()[0, 0, 0].unique().numel() == 1
 
 
@@ -214,7 +211,7 @@ def test_insertion_starts_blurred_and_ends_with_the_picture(lite0):
 def test_bad_arguments_are_named_before_the_first_step(arguments, message):
     good = {
         "network": linear(torch.ones(1, 3, 16, 18)),
-        "image": random_image(16, 18),
+        "image": seeded(1, 3, 16, 18),
         "category": 0,
         "patch": 8,
         "stride": 4,
@@ -236,4 +233,4 @@ def test_bad_curves_are_named(arguments, message):
     good = {"importance": torch.zeros(4, 4), "category": 0}
     for curve in (deletion, insertion):
         with pytest.raises(ValueError, match=re.escape(message)):
-            curve(linear(torch.ones(1, 3, 4, 4)), random_image(4, 4), **good | arguments)
+            curve(linear(torch.ones(1, 3, 4, 4)), seeded(1, 3, 4, 4), **good | arguments)

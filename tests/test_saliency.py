@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from bench import close, linear, network_of, seeded
 from scipy import stats
 from torch import nn
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
-from helpers.core.networks import Network
 from helpers.core.photos import photo
 from helpers.saliency import (
     integrated_gradients,
@@ -22,37 +22,8 @@ from helpers.saliency import (
 )
 
 
-class Function(nn.Module):
-    """A plain function as a model."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
-def network_of(function, categories=("one",), **arguments):
-    model = function if isinstance(function, nn.Module) else Function(function)
-    return Network(model, categories=categories, layers={"logits": ""}, **arguments)
-
-
-def linear(classes=3, side=4, seed=0):
-    """A network that is one linear layer, and its weights as pictures (classes, 3, side, side)."""
-    torch.manual_seed(seed)
-    layer = nn.Linear(3 * side * side, classes).double()
-    network = network_of(nn.Sequential(nn.Flatten(), layer), [f"class {i}" for i in range(classes)]).double()
-    return network, layer.weight.detach().view(classes, 3, side, side)
-
-
 def pictures(count=1, side=4, seed=0, dtype=torch.float64):
-    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def close(ours, theirs, tolerance=1e-5):
-    """Whether the largest difference is within `tolerance` of the largest value."""
-    return float((ours - theirs).abs().max()) <= tolerance * float(theirs.abs().max())
+    return seeded(count, 3, side, side, seed=seed, dtype=dtype)
 
 
 def nothing_left_behind():

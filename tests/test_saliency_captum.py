@@ -6,34 +6,13 @@ import captum.attr as captum
 import pytest
 import torch
 import torch.nn.functional as F
+from bench import Function, close, network_of
 from torch import nn
 
-from helpers.core.networks import Network
 from helpers.core.photos import photo
 from helpers.saliency import integrated_gradients, saliency, smoothgrad
 
 WHERE_CAPTUM_IS_RIGHT = ["alexnet", "vgg16", "resnet18", "resnet101"]
-
-
-class Function(nn.Module):
-    """A plain function as a model."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
-def network_of(function, categories=("one",), **arguments):
-    model = function if isinstance(function, nn.Module) else Function(function)
-    return Network(model, categories=categories, layers={"logits": ""}, **arguments)
-
-
-def close(ours, theirs, tolerance=1e-5):
-    """Whether the largest difference is within `tolerance` of the largest value."""
-    return float((ours - theirs).abs().max()) <= tolerance * float(theirs.abs().max())
 
 
 def by_captum(explain, network, image, target, **arguments):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from bench import close, seeded
 from torch import nn
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
@@ -13,12 +14,7 @@ from helpers.saliency import as_picture, neurons, saliency
 
 
 def pictures(count=1, side=4, seed=0, dtype=torch.float64):
-    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def close(ours, theirs, tolerance=1e-5):
-    """Whether the largest difference is within `tolerance` of the largest value."""
-    return float((ours - theirs).abs().max()) <= tolerance * float(theirs.abs().max())
+    return seeded(count, 3, side, side, seed=seed, dtype=dtype)
 
 
 def nothing_left_behind():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from bench import seeded
 
 from helpers import filters, stimulus
 from helpers.core import networks
@@ -13,10 +14,6 @@ from helpers.core import networks
 @pytest.fixture(scope="module")
 def random_filters():
     return torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(1))
-
-
-def noise(height, width, seed=0):
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
 # ── The nearest patch ────────────────────────────────────────────────────────────────────────────────────────
@@ -47,7 +44,11 @@ def exhaustive(weights, pictures, origin, mean, contrast):
 
 @pytest.mark.parametrize("origin", stimulus.Origin.__args__)
 def test_the_closest_patch_is_that_of_an_exhaustive_search(origin, random_filters, device):
-    pictures = [noise(9, 11, 2), noise(3, 20, 3), noise(12, 7, 4)]  # the second is too low for a patch
+    pictures = [
+        seeded(1, 3, 9, 11, seed=2),
+        seeded(1, 3, 3, 20, seed=3),
+        seeded(1, 3, 12, 7, seed=4),
+    ]  # the second is too low for a patch
     mean = torch.tensor([0.4, 0.5, 0.6])
     found = stimulus.closest_patches(random_filters.to(device), iter(pictures), origin, mean, contrast=0.2)
     expected = exhaustive(random_filters, pictures, origin, mean.numpy(), 0.2)
@@ -60,7 +61,7 @@ def test_the_closest_patch_is_that_of_an_exhaustive_search(origin, random_filter
 
 
 def test_a_hidden_filter_is_found_and_reaches_the_bound(random_filters):
-    picture = noise(40, 50)
+    picture = seeded(1, 3, 40, 50)
     picture[0, :, 21:25, 33:37] = 0.5 + 0.1 * random_filters[2] / random_filters[2].abs().max()
     found = stimulus.closest_patches(random_filters, [picture])
     assert found.corners[2] == (21, 33)
@@ -69,7 +70,7 @@ def test_a_hidden_filter_is_found_and_reaches_the_bound(random_filters):
 
 
 def test_bands_change_nothing(random_filters, monkeypatch):
-    picture = noise(30, 20)
+    picture = seeded(1, 3, 30, 20)
     whole = stimulus.closest_patches(random_filters, [picture])
     bands = stimulus._bands
     monkeypatch.setattr(stimulus, "_bands", lambda *shape: bands(*shape, largest=48 * 17 * 4))
@@ -97,7 +98,7 @@ def test_flat_patches_are_no_match(random_filters):
 )
 def test_a_search_says_what_is_wrong(arguments, message, random_filters):
     with pytest.raises(ValueError, match=message):
-        stimulus.closest_patches(**({"weights": random_filters, "pictures": [noise(9, 9)]} | arguments))
+        stimulus.closest_patches(**({"weights": random_filters, "pictures": [seeded(1, 3, 9, 9)]} | arguments))
 
 
 # ── The loudest patch ────────────────────────────────────────────────────────────────────────────────────────
@@ -105,7 +106,7 @@ def test_a_search_says_what_is_wrong(arguments, message, random_filters):
 
 @pytest.mark.parametrize("mean", [(0.4, 0.5, 0.6), (0.0, 0.0, 0.0)])
 def test_the_loudest_patch_is_that_of_an_exhaustive_search(mean, random_filters, device):
-    pictures = torch.cat([noise(9, 11, seed) for seed in range(3)])
+    pictures = torch.cat([seeded(1, 3, 9, 11, seed=seed) for seed in range(3)])
     mean = torch.tensor(mean)
     windows = pictures.unfold(2, 4, 1).unfold(3, 4, 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 2)  # every patch
     responses = torch.einsum("kchw,nchw->kn", random_filters, windows - mean.view(1, 3, 1, 1))
@@ -124,7 +125,7 @@ def test_a_loud_patch_wins_over_a_near_one():
 
 
 def test_patches_are_cut_where_they_lie():
-    pictures = torch.cat([noise(6, 9, seed) for seed in range(2)])
+    pictures = torch.cat([seeded(1, 3, 6, 9, seed=seed) for seed in range(2)])
     found = stimulus.patches_at(pictures, torch.tensor([[1, 0, 4], [0, 3, 7]]), (3, 2))
     assert torch.equal(found, torch.stack([pictures[1, :, 0:3, 4:6], pictures[0, :, 3:6, 7:9]]))
 

@@ -1,6 +1,5 @@
 """L-BFGS and Adam on pixels, or on whatever an image is made from: point by point, each with what it costs."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -58,7 +57,8 @@ def adam(
         within: cut every point to this range.
     """
     problem = _Problem(objective, start, _root_mean_square)
-    search = torch.optim.Adam([problem.x], lr=rate)
+    # ε, which Adam adds to the root that it divides by, is 1e-8 by default; numbers of a gradient of length 1 may be small
+    search = torch.optim.Adam([problem.x], lr=rate, eps=1e-12)
     while True:
         problem.evaluate()
         yield problem.x.detach().clone(), problem.terms
@@ -95,11 +95,11 @@ class _Problem:
                 losses = sum(terms.values())
                 (gradient,) = torch.autograd.grad(losses.sum(), self.x)
             if self._scale is None:
-                # The methods would go the same way for any factor, were it not for torch, see below. A power of two
-                # rounds nothing, and with one for each item no item depends on another.
-                sizes = self.size(gradient).tolist()
-                factors = [2.0 ** -round(math.log2(size)) if 0 < size < math.inf else 1.0 for size in sizes]
-                self._scale = gradient.new_tensor(factors)
+                # torch's L-BFGS skips an update where yᵀs < 1e-10, however small the loss is: a first gradient of
+                # length 1 keeps clear of that. Neither L-BFGS nor Adam goes another way for a factor, and each item
+                # has its own, so that none depends on another.
+                lengths = [float(item.norm()) for item in gradient]
+                self._scale = gradient.new_tensor([1 / length if length > 0 else 1.0 for length in lengths])
             self.x.grad = gradient * self._scale.view(-1, *[1] * (gradient.ndim - 1))
             self.terms = {name: values.detach() for name, values in terms.items()}
             self._loss, self._at = (losses.detach() * self._scale).sum(), self.x.detach().clone()

@@ -189,9 +189,19 @@ def _wrong_octaves(network, photos, layer, steps, rate):
 
 
 def _octaves(
-    network, photos, layer, steps, rate,
-    whole=False, fresh=False, carried=True, mode="bilinear", corners=None, unit=None, last=None,
-):  # fmt: skip
+    network,
+    photos,
+    layer,
+    steps,
+    rate,
+    whole=False,
+    fresh=False,
+    carried=True,
+    mode="bilinear",
+    corners=None,
+    unit=None,
+    last=None,
+):
     """The dream on the largest photo; every keyword is a mistake."""
     detail = torch.zeros_like(photos[0])
     for i, photo in enumerate(photos):
