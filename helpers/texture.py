@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.core.activations import distance
-from helpers.core.arguments import at_once, one_of, single, whole_numbers
+from helpers.core.arguments import at_once, one_of, positions, single, whole_numbers
 from helpers.core.descent import Objective, lbfgs
 from helpers.core.images import Image, noise
 from helpers.core.networks import Network
@@ -238,8 +238,7 @@ def layer_weights(network: Network, layers: Sequence[str], weights: Sequence[flo
     if not layers or len(set(layers)) != len(layers):
         raise ValueError(f"layers must name at least one layer, and each only once, not {list(layers)}")
     for layer in layers:
-        if len(network.shape(layer)) != 3:
-            raise ValueError(f"layer {layer!r} has no positions to average over: its shape is {network.shape(layer)}")
+        positions(network, layer)
     weights = [1.0] * len(layers) if weights is None else [float(weight) for weight in weights]
     if len(weights) != len(layers):
         raise ValueError(f"weights must have one entry for each of the {len(layers)} layers, not {len(weights)}")

@@ -138,6 +138,17 @@ def channels(channel: int | Iterable[int], count: int, layer: str) -> list[int]:
     return [int(each) for each in wanted]
 
 
+def positions(network, layer: str) -> None:
+    """Refuse a layer without height and width.
+
+    Raises:
+        ValueError: it has none, or is unknown to the network.
+    """
+    shape = network.shape(layer)
+    if len(shape) != 3:
+        raise ValueError(f"layer {layer!r} has no positions: its shape is {shape}")
+
+
 def classes(network) -> None:
     """Refuse a network without a classifier.
 

@@ -21,7 +21,7 @@ def lbfgs(objectives: Sequence[Objective], start: Tensor, line_search: bool = Fa
             evaluations for the same loss. True keeps the strong Wolfe conditions, without which inversion from white
             noise does not settle; a step then takes now and then more than one evaluation.
     """
-    problems = [_Problem(objective, item, _length) for objective, item in zip(objectives, start.split(1), strict=True)]
+    problems = [_Problem(objective, item) for objective, item in zip(objectives, start.split(1), strict=True)]
     searches = [
         # torch's tolerances are absolute and would end a run early whose loss is small
         torch.optim.LBFGS(
@@ -56,8 +56,8 @@ def adam(
         rate: learning rate: about how far a number moves in a step.
         within: cut every point to this range.
     """
-    problem = _Problem(objective, start, _root_mean_square)
-    # ε, which Adam adds to the root that it divides by, is 1e-8 by default; numbers of a gradient of length 1 may be small
+    problem = _Problem(objective, start)
+    # what Adam adds to the root that it divides by, 1e-8 by default, is much for the numbers of a gradient of length 1
     search = torch.optim.Adam([problem.x], lr=rate, eps=1e-12)
     while True:
         problem.evaluate()
@@ -73,15 +73,13 @@ class _Problem:
 
     L-BFGS asks again for the value at the point where its last step ended; nothing is computed twice.
 
-    The objective is scaled so that the `size` of the first gradient, (n, …) → (n,), is about 1.
-
     Attributes:
         x: what is optimised, (n, …); the gradient is in `x.grad`.
         terms: the terms of the objective by name, each (n,).
     """
 
-    def __init__(self, objective: Objective, start: Tensor, size: Callable[[Tensor], Tensor]):
-        self.objective, self.size = objective, size
+    def __init__(self, objective: Objective, start: Tensor):
+        self.objective = objective
         self.x = start.detach().clone().requires_grad_()
         self.terms: dict[str, Tensor] = {}
         self._scale: Tensor | None = None
@@ -95,22 +93,12 @@ class _Problem:
                 losses = sum(terms.values())
                 (gradient,) = torch.autograd.grad(losses.sum(), self.x)
             if self._scale is None:
-                # torch's L-BFGS skips an update where yᵀs < 1e-10, however small the loss is: a first gradient of
-                # length 1 keeps clear of that. Neither L-BFGS nor Adam goes another way for a factor, and each item
-                # has its own, so that none depends on another.
+                # torch's L-BFGS skips an update where yᵀs < 1e-10, however small the loss is, and steps by the gradient
+                # itself until it has made one: a first gradient of length 1 suits both. But for that, neither L-BFGS
+                # nor Adam goes another way for a factor. Each item has its own, so that none depends on another.
                 lengths = [float(item.norm()) for item in gradient]
                 self._scale = gradient.new_tensor([1 / length if length > 0 else 1.0 for length in lengths])
             self.x.grad = gradient * self._scale.view(-1, *[1] * (gradient.ndim - 1))
             self.terms = {name: values.detach() for name, values in terms.items()}
             self._loss, self._at = (losses.detach() * self._scale).sum(), self.x.detach().clone()
         return self._loss
-
-
-def _length(gradients: Tensor) -> Tensor:
-    """For L-BFGS: torch's skips an update where yᵀs < 1e-10, and steps by the gradient itself while it has none."""
-    return gradients.flatten(1).norm(dim=1)
-
-
-def _root_mean_square(gradients: Tensor) -> Tensor:
-    """For Adam: torch's adds 1e-8 to the root that it divides by."""
-    return gradients.flatten(1).square().mean(1).sqrt()

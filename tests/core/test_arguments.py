@@ -66,6 +66,14 @@ def test_one_class_serves_all_pictures_and_a_list_gives_each_its_own(lite0):
         arguments.targets(lite0, [1, 2, 3], 2)
 
 
+def test_a_layer_without_positions_says_so(lite0):
+    arguments.positions(lite0, "blocks.4")
+    with pytest.raises(ValueError, match=r"layer 'penultimate' has no positions: its shape is \(1280,\)"):
+        arguments.positions(lite0, "penultimate")
+    with pytest.raises(ValueError, match="layer 'conv9' is unknown"):
+        arguments.positions(lite0, "conv9")
+
+
 def test_a_network_without_classes_says_so(untrained):
     with pytest.raises(ValueError, match="network vgg16_edges has no classes; ask for one of its layers instead"):
         arguments.targets(untrained("vgg16_edges"), 1, 2)
