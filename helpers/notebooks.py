@@ -99,9 +99,14 @@ def _is_progress_bar(kinds):
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run lessons and store their outputs.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: every lesson")
-    for path in parser.parse_args().notebooks or [lesson.notebook for lesson in LESSONS]:
+    paths = parser.parse_args().notebooks or [lesson.notebook for lesson in LESSONS]
+    try:
+        answers = [solutions(lesson_of(path)) for path in paths]
+    except ValueError as error:
+        parser.error(str(error))
+    for path, solved in zip(paths, answers, strict=True):
         start = time.perf_counter()
-        notebook = run(path, solutions(lesson_of(path)))
+        notebook = run(path, solved)
         if wrong := unsolved(notebook):
             raise SystemExit(f"{path.name} is left as it was, a solution does not pass: {wrong}")
         nbformat.write(notebook, path)

@@ -8,7 +8,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from helpers import notebooks
 
 CELLS = [
-    "import sys, warnings, ipywidgets; from pathlib import Path; from helpers import photos, plots; plots.setup()",
+    "import sys, warnings, ipywidgets; from pathlib import Path\n"
+    "from helpers import plots; from helpers.core import photos; plots.setup()",
     "print('here', Path.cwd().name); warnings.warn('noise'); print('more noise', file=sys.stderr)",
     "from tqdm.auto import tqdm\nfor _ in tqdm(range(3)): pass",
     "plots.show(photos.photo('chelsea', 64))",
@@ -19,7 +20,7 @@ CELLS = [
 
 @pytest.fixture
 def lesson(tmp_path):
-    path = tmp_path / "01_tiny.ipynb"
+    path = tmp_path / "01_filters.ipynb"
     cells = [new_markdown_cell("# Tiny", id="title")]
     cells += [new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(CELLS)]
     nbformat.write(new_notebook(cells=cells), path)
@@ -61,7 +62,7 @@ def test_the_file_is_written_only_by_the_command(lesson, monkeypatch, capsys):
     assert lesson.read_bytes() == before
     monkeypatch.setattr("sys.argv", ["notebooks", str(lesson)])
     notebooks.main()
-    assert lesson.read_bytes() != before and capsys.readouterr().out.startswith("01_tiny.ipynb: ")
+    assert lesson.read_bytes() != before and capsys.readouterr().out.startswith("01_filters.ipynb: ")
 
 
 def test_a_cell_that_raises_stops_the_run_and_leaves_the_file(lesson):
@@ -79,3 +80,10 @@ def test_an_error_that_a_cell_is_tagged_for_stays_in_the_outputs(lesson):
     notebook.cells.append(new_code_cell("1 / 0", id="broken", metadata={"tags": ["raises-exception"]}))
     nbformat.write(notebook, lesson)
     assert notebooks.run(lesson).cells[-1].outputs[0].ename == "ZeroDivisionError"
+
+
+def test_a_notebook_that_is_no_lesson_is_one_clear_error(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["notebooks", "10_gradcam.ipynb"])
+    with pytest.raises(SystemExit):
+        notebooks.main()
+    assert "notebook must be one of 01_filters, 02_tsne, " in capsys.readouterr().err
