@@ -20,6 +20,16 @@ def pictures_on_the_cpu(monkeypatch):
     monkeypatch.setattr("helpers.core.compute.device", lambda: torch.device("cpu"))
 
 
+@pytest.fixture
+def settings_of_torch():
+    """What `compute.repeatable` sets for the whole process is as it was after a test."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    yield
+    products.allow_tf32, convolutions.allow_tf32 = before
+    torch.use_deterministic_algorithms(False)
+
+
 @pytest.fixture(scope="session")
 def lite0():
     """The default network with its real weights."""

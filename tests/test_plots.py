@@ -16,6 +16,8 @@ from helpers.occlusion import occlusion
 from helpers.style import style_transfer
 from helpers.texture import texture
 
+pytestmark = pytest.mark.usefixtures("settings_of_torch")
+
 
 def drawn_images(figure):
     return [axis.images[0].get_array() for axis in figure.axes if axis.images]
@@ -67,15 +69,6 @@ def test_curves_draw_every_line():
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
     (axis,) = plots.curves({"a": [3, 2]}, "taken away", "probability", first=0).axes
     assert list(axis.lines[0].get_xdata()) == [0, 1]
-
-
-@pytest.fixture(autouse=True)
-def settings():
-    """What `setup` sets for the whole process is as it was after a test."""
-    tf32 = torch.backends.cudnn.allow_tf32
-    yield
-    torch.backends.cudnn.allow_tf32 = tf32
-    torch.use_deterministic_algorithms(False)
 
 
 CAT = photos.photo("chelsea", 64)

@@ -5,6 +5,8 @@ import torch
 
 from helpers.core import compute, images, networks, photos
 
+pytestmark = pytest.mark.usefixtures("settings_of_torch")
+
 
 def test_pictures_and_networks_start_on_the_same_device(tmp_path):
     image = photos.photo("chelsea", 64)
