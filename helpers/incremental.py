@@ -4,16 +4,14 @@ The idea is that of Nakandala et al., "Incremental and Approximate Inference for
 Explanations" (SIGMOD 2019); nothing is approximated here.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from helpers.core.activations import ReceptiveField
+from helpers.core.folding import sharing
 from helpers.core.networks import Network
 
 Logits = Callable[[list[tuple[int, int]]], Tensor]  # windows, each by its (top, left) → class scores (windows, classes)
@@ -80,8 +78,7 @@ class Incremental:
 
     Exact, not an approximation: a unit whose receptive field misses the window keeps its value. Each stage is run on
     a crop of the uncovered picture's activations with the changed part pasted in; the later layers, where a window
-    reaches nearly everything, are run in full. On top, every batch normalisation is folded into the convolution
-    before it, and maps lie in memory with their channels side by side.
+    reaches nearly everything, are run in full.
 
     Raises:
         RuntimeError, ValueError, TypeError: the network's modules cannot be run one after the other.
@@ -89,9 +86,9 @@ class Incremental:
 
     def __init__(self, network: Network, image: Tensor, filler: Tensor, patch: int):
         self.patch = patch
-        self.filler = _channels_last(network.normalise(filler))
-        self.rest = fold(copy.deepcopy(network.model)).to(memory_format=torch.channels_last)
-        self.stages, self.map = _cut(network, self.rest, _channels_last(network.normalise(image)), patch)
+        self.filler = network.normalise(filler)
+        self.rest = sharing(network.quickest())
+        self.stages, self.map = _cut(network, self.rest, network.normalise(image), patch)
 
     def __call__(self, corners: list[tuple[int, int]]) -> Tensor:
         """Class scores (windows, classes) with the window at each (top, left) covered."""
@@ -118,18 +115,6 @@ class Incremental:
         return self.rest(maps)
 
 
-def fold(model: nn.Module) -> nn.Module:
-    """Fold each batch normalisation into the convolution registered just before it, in place."""
-    children = list(model.named_children())
-    for (name, module), (next_name, norm) in pairwise(children):
-        if isinstance(module, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            setattr(model, name, fuse_conv_bn_eval(module, norm))
-            setattr(model, next_name, getattr(norm, "act", nn.Identity()))  # timm's has its activation inside
-    for _, child in model.named_children():
-        fold(child)
-    return model
-
-
 def _paste(piece, rows, columns, crop, top, left):
     """Lay `piece`, which fills `rows` × `columns` of the whole map, over the `crop` of it that starts at (top, left).
 
@@ -141,10 +126,6 @@ def _paste(piece, rows, columns, crop, top, left):
     crop[:, first_row - top : last_row - top, first_column - left : last_column - left] = piece[
         :, first_row - rows[0] : last_row - rows[0], first_column - columns[0] : last_column - columns[0]
     ]
-
-
-def _channels_last(images):
-    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _empty(count, like, height, width):

@@ -5,7 +5,6 @@ remains of a feature map when one forgets where things are: which features fire,
 Berger and Memisevic, "Incorporating Long-Range Consistency in CNN-based Texture Generation", ICLR 2017.
 """
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from helpers.core.activations import distance
 from helpers.core.arguments import at_once, one_of, positions, single, whole_numbers
 from helpers.core.descent import Objective, lbfgs
+from helpers.core.folding import sharing
 from helpers.core.images import Image, noise
 from helpers.core.networks import Network
 from helpers.core.steps import Seed, Step
@@ -274,8 +274,7 @@ def with_average_pooling(network: Network, image: Tensor) -> Network:
     finally:
         for handle in handles:
             handle.remove()
-    shared = {id(tensor): tensor for tensor in [*network.parameters(), *network.buffers()]}
-    average = copy.deepcopy(network, shared)
+    average = sharing(network)
     for path, ratio in ratios.items():
         parent, _, name = path.rpartition(".")
         setattr(average.model.get_submodule(parent), name, _ScaledAverage(pools[path], ratio))

@@ -1,28 +1,14 @@
 """The shortcut of occlusion: equal to the definition, and used only where it is."""
 
-import copy
-
 import pytest
 import torch
-from bench import seeded
+from bench import seeded, with_statistics
 from torch import nn
 
 from helpers.core.networks import Network
 from helpers.core.steps import finish
-from helpers.incremental import Incremental, fastest, fold
+from helpers.incremental import Incremental, fastest
 from helpers.occlusion import definition, occlusion, starts
-
-
-def random_norms(network):
-    """A copy with statistics that a wrongly folded normalisation would not survive."""
-    network = copy.deepcopy(network)
-    random = torch.Generator().manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor, low in ((module.running_mean, -0.1), (module.running_var, 0.8), (module.bias, -0.1)):
-                tensor.copy_(torch.rand(tensor.shape, generator=random) * 0.2 + low)
-    return network
-
 
 NETWORKS = {  # name: (size of the picture, patch, at least so many stages)
     "alexnet": ((96, 112), 20, 2),
@@ -40,7 +26,7 @@ def every_corner(size, patch, stride):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_shortcut_is_exact_for_untrained_networks(untrained, name):
     size, patch, stages = NETWORKS[name]
-    assert_exact(random_norms(untrained(name)), size, patch, patch, stages)
+    assert_exact(with_statistics(untrained(name)), size, patch, patch, stages)
 
 
 @pytest.mark.parametrize(
@@ -75,14 +61,6 @@ def test_early_stages_compute_only_what_a_window_can_reach(lite0):
         _, height = stage.crops(0, [box[0]])
         reached.append((height / stage.inputs.shape[2]) ** 2)
     assert reached[0] < 0.03 and sum(share < 0.2 for share in reached) >= 4
-
-
-def test_every_normalisation_of_the_network_is_folded_where_a_convolution_comes_first(untrained):
-    network = random_norms(untrained("resnet18"))
-    image = seeded(1, 3, 64, 64)
-    folded = fold(copy.deepcopy(network.model))
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    assert torch.allclose(folded(image), network.model(image), rtol=1e-4, atol=1e-4)
 
 
 class Shortcutting(nn.Module):

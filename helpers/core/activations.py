@@ -5,6 +5,7 @@ the forward pass calls again has its later calls numbered `layer1.0.relu_1`, `la
 of torch.fx); `input of classifier` is what a module is given; the empty path is the whole model.
 """
 
+import copy
 import re
 from dataclasses import dataclass
 
@@ -22,15 +23,21 @@ def split_path(model: nn.Module, path: str) -> tuple[nn.Module, int, bool]:
     Raises:
         KeyError: there is no such module.
     """
-    modules = dict(model.named_modules())
     of_input = path.startswith(INPUT)
-    base, call = path.removeprefix(INPUT), 0
+    base = path.removeprefix(INPUT)
     numbered = re.fullmatch(r"(.+)_(\d+)", base)
-    if base not in modules and numbered:
-        base, call = numbered[1], int(numbered[2])
-    if base not in modules:
-        raise KeyError(path)
-    return modules[base], call, of_input
+    for name, call in [(base, 0)] + ([(numbered[1], int(numbered[2]))] if numbered else []):
+        try:
+            return model.get_submodule(name), call, of_input
+        except AttributeError:
+            continue
+    raise KeyError(path)
+
+
+def without_data(model: nn.Module) -> nn.Module:
+    """A copy of a model whose parameters and buffers have their shapes, but no numbers."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors})
 
 
 class _Reached(Exception):
@@ -60,7 +67,8 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
         captured[path] = tensor
         if tensor.requires_grad and not tensor.is_leaf:  # a hook on the caller's own tensor would outlive the pass
             # torch's batch norm on the CPU misreads some strides of a single image's gradient (seen in 2.14)
-            tensor.register_hook(lambda gradient: None if gradient is None else gradient.contiguous())
+            strides = torch.empty_like(tensor, device="meta").stride()
+            tensor.register_hook(lambda gradient: None if gradient is None else _laid_out(gradient, strides))
         if len(captured) == len(set(paths)):
             raise _Reached
         return tensor.clone()
@@ -98,6 +106,12 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
     if missing:
         raise ValueError(f"layer {missing[0]!r} is not reached by the forward pass")
     return captured
+
+
+def _laid_out(gradient, strides):
+    if gradient.stride() == strides:
+        return gradient
+    return gradient.new_empty_strided(gradient.shape, strides).copy_(gradient)
 
 
 def distance(features: Tensor, target: Tensor) -> Tensor:
@@ -167,23 +181,15 @@ def trace(model: nn.Module, size: tuple[int, int]) -> dict[str, Trace]:
 
         return hook
 
-    empty = {
-        name: torch.empty_like(tensor, device="meta")
-        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
-    }
-    kind = next((tensor.dtype for tensor in empty.values() if tensor.is_floating_point()), None)
+    model = without_data(model)
+    for path, module in model.named_modules():
+        module.register_forward_pre_hook(before(path))
+        module.register_forward_hook(after(path))
+    kind = next((tensor.dtype for tensor in model.parameters()), None)
     image = torch.empty(1, 3, *size, device="meta", dtype=kind)
-    handles = []
-    try:
-        for path, module in model.named_modules():
-            handles.append(module.register_forward_pre_hook(before(path)))
-            handles.append(module.register_forward_hook(after(path)))
-        with torch.no_grad(), fields:
-            fields.start_from(image)
-            torch.func.functional_call(model, empty, (image,))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), fields:
+        fields.start_from(image)
+        model(image)
     return found
 
 

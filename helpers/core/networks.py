@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from helpers.core import compute
 from helpers.core.activations import ReceptiveField, Trace, capture, split_path, trace
 from helpers.core.arguments import known
+from helpers.core.folding import Folded
 from helpers.core.images import check
 from helpers.core.registry import SOURCES, Source
 
@@ -49,12 +50,13 @@ class Network(nn.Module):
         self.name, self.size, self.categories = name, size, tuple(categories)
         self.layers = dict(layers or {})
         self.bgr = bgr
-        self.model = model.eval().requires_grad_(False)
+        self.model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         for module in self.model.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False  # an in-place ReLU would overwrite what was captured before it
         self.register_buffer("mean", torch.as_tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.as_tensor(std).view(1, 3, 1, 1), persistent=False)
+        self._folded = Folded(self.model, size)
         self._traces: dict[tuple[int, int], dict[str, Trace]] = {}
 
     def train(self, mode: bool = False) -> "Network":
@@ -70,8 +72,9 @@ class Network(nn.Module):
         return self.mean.flatten()
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] as the model was trained to see them, on its device."""
-        normalised = (check(images).to(self.device) - self.mean) / self.std
+        """Images in [0, 1] as the model was trained to see them, on its device, channels last in memory."""
+        images = check(images).to(self.device).contiguous(memory_format=torch.channels_last)
+        normalised = (images - self.mean) / self.std
         return normalised.flip(1) if self.bgr else normalised
 
     def forward(self, images: Tensor) -> Tensor:
@@ -82,7 +85,11 @@ class Network(nn.Module):
         """
         if "logits" not in self.layers:
             raise ValueError(f"network {self.name} has no classifier; ask activations() for one of its layers")
-        return self.model(self.normalise(images))
+        return self.quickest()(self.normalise(images))
+
+    def quickest(self, paths: Iterable[str] = ()) -> nn.Module:
+        """The form of the model that runs: it puts out the same at `paths` and at its end; see `Folded.form`."""
+        return self._folded.form(paths)
 
     def path(self, layer: str) -> str:
         """The module path behind a readable layer name; a path is returned as it is.
@@ -109,7 +116,8 @@ class Network(nn.Module):
             ValueError: an unknown layer, or one that the forward pass never reaches.
         """
         paths = {layer: self.path(layer) for layer in layers}
-        captured = capture(self.model, self.normalise(images), list(dict.fromkeys(paths.values())))
+        wanted = list(dict.fromkeys(paths.values()))
+        captured = capture(self.quickest(wanted), self.normalise(images), wanted)
         return {layer: captured[path] for layer, path in paths.items()}
 
     def activation(self, images: Tensor, layer: str) -> Tensor:
@@ -164,6 +172,10 @@ class Network(nn.Module):
             best = self.probabilities(images).topk(min(k, len(self.categories)))
         rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
         return [[(self.categories[i], p) for p, i in zip(*row, strict=True)] for row in rows]
+
+    def __getstate__(self):
+        """A copy finds its own quickest form: its model may then be changed."""
+        return self.__dict__ | {"_folded": Folded(self.model, self.size)}
 
     def __repr__(self):
         return f"Network({self.name}, {len(self.layers)} named layers, on {self.device})"

@@ -19,6 +19,7 @@ GIVEN = (
     "core.arguments",
     "core.compute",
     "core.downloads",
+    "core.folding",
     "core.images",
     "core.networks",
     "core.registry",

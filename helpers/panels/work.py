@@ -4,7 +4,6 @@ The thread lives while there is something to do. It speaks to the screen in four
 `fail` (see `helpers.panels.screen`), and panels take turns, so that several of them share the machine.
 """
 
-import copy
 import inspect
 import threading
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from helpers.core import networks, registry
+from helpers.core.folding import sharing
 from helpers.core.networks import Network
 from helpers.panels.call import inner, name_of
 from helpers.panels.look import to_jpeg, to_picture
@@ -64,12 +64,6 @@ def load(name: str) -> Network:
         while len(kept) > NETWORKS_KEPT:
             kept.popitem(last=False)
         return kept[name]
-
-
-def _twin(network: Network) -> Network:
-    """The same weights in modules of their own, so that the hooks of a cell and of a panel never meet."""
-    weights = [*network.parameters(), *network.buffers()]
-    return copy.deepcopy(network, {id(tensor): tensor for tensor in weights})
 
 
 # ── The work of one panel ────────────────────────────────────────────────────────────────────────────────────
@@ -216,7 +210,7 @@ class Work:
 
     def _load_network(self, wanted):
         if isinstance(wanted, Network):
-            self._own = self._own or _twin(wanted)
+            self._own = self._own or sharing(wanted)
             return self._own
         if wanted not in kept:
             source = registry.SOURCES[wanted]

@@ -1,0 +1,199 @@
+"""A model as it runs fastest: the same modules by the same paths, without batch norms.
+
+In evaluation mode a batch norm is one factor and one offset for each channel, y = s·x + t with s = γ/√(σ² + ε) and
+t = β − s·μ. Behind a convolution both go into its weights; elsewhere one operation does it. The model itself stays as
+it is, for whoever reads its weights or asks for what lies between a convolution and its batch norm.
+"""
+
+import copy
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from helpers.core.activations import split_path, without_data
+
+# By name, as timm need not be imported to be recognised. Convolutions that are linear in their weight:
+CONVOLUTIONS = {"Conv2d", "Conv2dSame"}
+# Batch norms, behind which their children run in the order in which they are registered, where they have any:
+NORMS = {"BatchNorm2d", "BatchNormAct2d"}
+
+
+def sharing(module: nn.Module) -> nn.Module:
+    """A copy of a module and of all below it, on the same parameters and buffers."""
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]})
+
+
+class Folded:
+    """The quickest form of a model, whatever is asked of it, kept until the model changes.
+
+    Args:
+        model: in evaluation mode.
+        size: side in pixels of images that the model takes.
+    """
+
+    def __init__(self, model: nn.Module, size: int):
+        self.model, self.size = model, size
+        self._known: tuple = ()  # the model's modules, and the state of its tensors
+        self._held: list[Tensor] = []  # those tensors, so that no new one takes an old one's place in memory
+        self._norms: list[str] = []
+        self._trained = False  # whether a convolution or a batch norm is
+        self._pairs: dict[str, str] = {}  # a convolution → the batch norm that alone reads what it puts out
+        self._between: dict[tuple[nn.Module, bool], str] = {}  # (module, of its input?) → the convolution behind which
+        self._forms: dict[frozenset[str], nn.Module] = {}  # convolutions left apart from their batch norms → model
+
+    def form(self, paths: Iterable[str] = ()) -> nn.Module:
+        """A model that puts out what `model` does, at each of `paths` and at its end; it is not to be changed.
+
+        It is `model` itself where there is no batch norm, where somebody has hooked on to a module, and where a
+        convolution or a batch norm is being trained.
+        """
+        modules = tuple(self.model.modules())
+        tensors = [tensor for module in modules for tensor in _tensors(module)]
+        known = modules, [_state(tensor) for tensor in tensors]
+        if self._known != known:
+            self._known, self._held, self._forms = known, [tensor.detach() for tensor in tensors], {}
+            self._norms = [path for path, module in self.model.named_modules() if _is_norm(module)]
+            self._pairs = _pairs(self.model, self.size) if self._norms else {}
+            self._between = {(self.model.get_submodule(path), False): path for path in self._pairs}
+            self._between |= {(self.model.get_submodule(norm), True): path for path, norm in self._pairs.items()}
+            touched = [
+                tensor for path in (*self._norms, *self._pairs) for tensor in _tensors(self.model.get_submodule(path))
+            ]
+            self._trained = any(tensor.requires_grad for tensor in touched)
+        if not self._norms or self._trained or any(map(_is_hooked, modules)):
+            return self.model
+        asked = (split_path(self.model, path) for path in paths)
+        opened = frozenset(
+            self._between[module, of_input] for module, _, of_input in asked if (module, of_input) in self._between
+        )
+        if opened not in self._forms:
+            self._forms[opened] = self._without_norms(opened)
+        return self._forms[opened]
+
+    @torch.inference_mode(False)  # a tensor made in inference mode could carry no gradient later
+    @torch.no_grad()
+    def _without_norms(self, opened):
+        form = sharing(self.model)
+        folded = {norm: convolution for convolution, norm in self._pairs.items() if convolution not in opened}
+        for path in self._norms:
+            norm = self.model.get_submodule(path)
+            children = OrderedDict(form.get_submodule(path).named_children())
+            if path in folded:
+                convolution = form.get_submodule(folded[path])
+                weight, bias = _fold(convolution, norm)
+                convolution.weight, convolution.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
+                _put(form, path, nn.Sequential(children))
+            else:
+                _put(form, path, _Affine(norm, children))
+        return form.eval()
+
+
+class _Affine(nn.Sequential):
+    """What a batch norm does in evaluation mode, and then its children."""
+
+    def __init__(self, norm, children):
+        super().__init__(children)
+        factor, offset = _affine(norm)
+        self.register_buffer("factor", factor.to(norm.running_mean).view(1, -1, 1, 1))
+        self.register_buffer("offset", offset.to(norm.running_mean).view(1, -1, 1, 1))
+
+    def forward(self, x):
+        return super().forward(torch.addcmul(self.offset, x, self.factor))
+
+
+def _affine(norm):
+    """The factor and the offset of each channel, in float64."""
+    factor = (norm.running_var.double() + norm.eps).rsqrt()
+    factor = factor if norm.weight is None else factor * norm.weight
+    offset = -factor * norm.running_mean
+    return factor, offset if norm.bias is None else offset + norm.bias
+
+
+_folded = WeakTensorKeyDictionary()  # a convolution's weight → what it was folded from, and the weight and bias found
+
+
+def _fold(convolution, norm):
+    """Weight and bias of a convolution with a batch norm behind it; found once for all that share the weights."""
+    origin = [tensor.detach() for module in (convolution, norm) for tensor in _tensors(module)]
+    state = [_state(tensor)[1:] for tensor in origin]
+    kept = _folded.get(convolution.weight)
+    if kept is None or kept[1] != state:
+        factor, offset = _affine(norm)
+        weight = convolution.weight * factor.view(-1, 1, 1, 1)
+        bias = offset if convolution.bias is None else offset + factor * convolution.bias
+        kept = origin, state, weight.to(convolution.weight), bias.to(convolution.weight)
+        _folded[convolution.weight] = kept
+    return kept[2:]
+
+
+def _put(model, path, module):
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, module)
+
+
+def _tensors(module):
+    """A module's own parameters and buffers."""
+    return [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
+
+
+def _state(tensor):
+    """What changes when a tensor is replaced, moved, written to or trained."""
+    version = 0 if tensor.is_inference() else tensor._version
+    return id(tensor), tensor.data_ptr(), version, tensor.requires_grad
+
+
+def _is_norm(module):
+    return type(module).__name__ in NORMS and module.running_var is not None
+
+
+def _is_hooked(module):
+    return module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+
+
+class _Reads(TorchDispatchMode):
+    """Counts how often operations read each tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts: Counter[int] = Counter()
+        self.seen = []  # kept alive, so that no two have one id
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        flat = [t for a in args for t in (a if isinstance(a, (list, tuple)) else [a]) if isinstance(t, Tensor)]
+        self.seen += flat
+        self.counts.update(map(id, flat))
+        return function(*args, **(kwargs or {}))
+
+
+def _pairs(model, size):
+    """Convolution → batch norm, by path, where both run once and nothing else reads what lies between.
+
+    Found by a pass without numbers on a copy; a model that cannot do that is taken to have none.
+    """
+    model = without_data(model)
+    calls, made, read = Counter(), {}, {}
+    for path, module in model.named_modules():
+
+        def note(module, arguments, output, path=path):
+            calls[path] += 1
+            if type(module).__name__ in CONVOLUTIONS:
+                made[id(output)] = path, output
+            elif _is_norm(module):
+                read[path] = arguments[0]
+
+        module.register_forward_hook(note)
+    kind = next(iter(model.parameters())).dtype
+    try:
+        with torch.no_grad(), _Reads() as reads:
+            end = model(torch.empty(1, 3, size, size, device="meta", dtype=kind))
+    except Exception:
+        return {}
+    return {
+        made[id(x)][0]: norm
+        for norm, x in read.items()
+        if id(x) in made and calls[norm] == calls[made[id(x)][0]] == reads.counts[id(x)] == 1 and x is not end
+    }
