@@ -48,8 +48,7 @@ def clip_small_pixels(images: Tensor, percent: float, zero: Tensor | float = 0.0
             percentile become `zero`.
         zero: a colour, (3, 1, 1), or a number: what counts as no signal.
     """
-    norms = (images - zero).norm(dim=1, keepdim=True)
-    return _clip(images, norms, percent, zero)
+    return _clip(images, lambda: (images - zero).square().sum(1, keepdim=True), percent, zero)
 
 
 def clip_small_gradients(images: Tensor, gradients: Tensor, percent: float, zero: Tensor | float = 0.0) -> Tensor:
@@ -58,13 +57,13 @@ def clip_small_gradients(images: Tensor, gradients: Tensor, percent: float, zero
     To first order, taking a pixel away changes the score by Σ g·x over its colours; those for which the size of
     this lies below the percentile become `zero`. Arguments as in `clip_small_pixels`.
     """
-    contributions = (gradients * (images - zero)).sum(dim=1, keepdim=True).abs()
-    return _clip(images, contributions, percent, zero)
+    return _clip(images, lambda: (gradients * (images - zero)).sum(1, keepdim=True).abs(), percent, zero)
 
 
-def _clip(images, sizes, percent, zero):
+def _clip(images, find_sizes, percent, zero):
     if percent == 0:
         return images
+    sizes = find_sizes()
     threshold = sizes.flatten(1).quantile(percent / 100, dim=1).view(-1, 1, 1, 1)
     return torch.where(sizes < threshold, torch.as_tensor(zero, dtype=images.dtype, device=images.device), images)
 
@@ -176,7 +175,8 @@ def ascend(
             image, direction = resize(image, now), torch.zeros(*image.shape[:2], *now).to(image)
         image = image.detach().requires_grad_()
         scores = objective(jittered(image, jitter, zoom, randoms))
-        roughness = total_variation(image, beta=1) / (now[0] * now[1])
+        with torch.set_grad_enabled(variation > 0):
+            roughness = total_variation(image, beta=1) / (now[0] * now[1])
         # a sum, so that no picture's gradient depends on how many there are
         (gradients,) = torch.autograd.grad((scores - variation * roughness).sum(), image)
         with torch.no_grad():

@@ -21,7 +21,7 @@ from helpers.core.steps import Seed, Step
 Init = Literal["pca", "random"]
 MOST = 10_000  # points; P alone has N² entries, 400 MB in float32
 EXAGGERATED = 250  # steps; the paper has 50
-BLOCK = 1 << 17  # entries of the N × N matrices in work at a time, so that they stay in a core's cache
+BLOCK = 1 << 19  # entries of the N × N matrices in work at a time, so that they stay in the cache
 
 
 @at_once
@@ -180,22 +180,30 @@ def gradient(affinities: Tensor, embedding: Tensor, exaggeration: float = 1.0) -
 
     Equation 5 is 4 Σ_j (p_ij − q_ij) n_ij (y_i − y_j) with n_ij = 1 / (1 + ‖y_i − y_j‖²) and q_ij = n_ij / Z. The
     pull of P and the push of Q are summed apart, so Z may be known last, and one pass over the pairs, block by
-    block, is enough. Σ_j w_ij (y_i − y_j) is y_i Σ_j w_ij − Σ_j w_ij y_j: one matrix product with (y, 1).
+    block, is enough. Σ_j w_ij (y_i − y_j) is y_i Σ_j w_ij − Σ_j w_ij y_j: one matrix product with (y, 1). Every w is
+    symmetric, so each block of rows is worked out only from its diagonal on, and serves the rows below it as columns.
     """
     count = len(embedding)
     with_ones = torch.cat([embedding, embedding.new_ones(count, 1)], 1)
-    pull, push = torch.empty_like(with_ones), torch.empty_like(with_ones)
+    pull, push = torch.zeros_like(with_ones), torch.zeros_like(with_ones)
+    across, up = embedding.T.contiguous()
     normaliser = cross_entropy = 0.0
-    size = max(1, BLOCK // count) if embedding.device.type == "cpu" else max(1, (BLOCK << 8) // count)
+    size = max(1, (BLOCK if embedding.device.type == "cpu" else BLOCK << 6) // count)
     for start in range(0, count, size):
-        rows = slice(start, start + size)
-        near = (embedding[rows, None, 0] - embedding[:, 0]).square_()
-        near += (embedding[rows, None, 1] - embedding[:, 1]).square_()
-        cross_entropy += (affinities[rows] * near.log1p()).sum()
-        near = near.add_(1).reciprocal_()
-        normaliser += near.sum()
-        pull[rows] = (affinities[rows] * near) @ with_ones
-        push[rows] = near.square_() @ with_ones
+        rows, below, onwards = slice(start, start + size), slice(start + size, count), slice(start, count)
+
+        def gather(sums, w, rows=rows, below=below, onwards=onwards):
+            sums[rows] += w @ with_ones[onwards]
+            sums[below] += w[:, size:].T @ with_ones[rows]
+
+        linked, near = affinities[rows, onwards], (across[rows, None] - across[onwards]).square_()
+        near.addcmul_(*[up[rows, None] - up[onwards]] * 2).add_(1)
+        pulls = near.log().mul_(linked)
+        cross_entropy += 2 * pulls.sum() - pulls[:, :size].sum()
+        near.reciprocal_()
+        normaliser += 2 * near.sum() - near[:, :size].sum()
+        gather(pull, torch.mul(linked, near, out=pulls))
+        gather(push, near.square_())
     normaliser -= count  # the diagonal, whose n is 1; in all other sums it cancels
     force = exaggeration * pull - push / normaliser
     return 4 * (embedding * force[:, 2:] - force[:, :2]), (cross_entropy + normaliser.log()).item()

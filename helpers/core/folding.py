@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -37,7 +38,7 @@ class Folded:
 
     def __init__(self, model: nn.Module, size: int):
         self.model, self.size = model, size
-        self._known: tuple = ()  # the model's modules, and the state of its tensors
+        self._known: tuple = ()  # the model's modules, and the state of their tensors
         self._held: list[Tensor] = []  # those tensors, so that no new one takes an old one's place in memory
         self._norms: list[str] = []
         self._trained = False  # whether a convolution or a batch norm is
@@ -51,9 +52,9 @@ class Folded:
         It is `model` itself where there is no batch norm, where somebody has hooked on to a module, and where a
         convolution or a batch norm is being trained.
         """
-        modules = tuple(self.model.modules())
+        modules = _below(self.model)
         tensors = [tensor for module in modules for tensor in _tensors(module)]
-        known = modules, [_state(tensor) for tensor in tensors]
+        known = modules, _state(tensors)
         if self._known != known:
             self._known, self._held, self._forms = known, [tensor.detach() for tensor in tensors], {}
             self._norms = [path for path, module in self.model.named_modules() if _is_norm(module)]
@@ -64,7 +65,7 @@ class Folded:
                 tensor for path in (*self._norms, *self._pairs) for tensor in _tensors(self.model.get_submodule(path))
             ]
             self._trained = any(tensor.requires_grad for tensor in touched)
-        if not self._norms or self._trained or any(map(_is_hooked, modules)):
+        if not self._norms or self._trained or any(_is_hooked(module) for module in modules):
             return self.model
         asked = (split_path(self.model, path) for path in paths)
         opened = frozenset(
@@ -89,6 +90,9 @@ class Folded:
                 _put(form, path, nn.Sequential(children))
             else:
                 _put(form, path, _Affine(norm, children))
+        for path, module in list(form.named_modules()):
+            if _is_pointwise(module):
+                _put(form, path, _Pointwise(module))
         return form.eval()
 
 
@@ -113,13 +117,24 @@ def _affine(norm):
     return factor, offset if norm.bias is None else offset + norm.bias
 
 
+class _Pointwise(nn.Module):
+    """A convolution of 1×1 is one matrix product over all places; where channels lie side by side nothing is copied."""
+
+    def __init__(self, convolution):
+        super().__init__()
+        self.weight, self.bias = convolution.weight, convolution.bias
+
+    def forward(self, x):
+        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
 _folded = WeakTensorKeyDictionary()  # a convolution's weight → what it was folded from, and the weight and bias found
 
 
 def _fold(convolution, norm):
     """Weight and bias of a convolution with a batch norm behind it; found once for all that share the weights."""
     origin = [tensor.detach() for module in (convolution, norm) for tensor in _tensors(module)]
-    state = [_state(tensor)[1:] for tensor in origin]
+    state = _state(origin)[1]
     kept = _folded.get(convolution.weight)
     if kept is None or kept[1] != state:
         factor, offset = _affine(norm)
@@ -135,19 +150,33 @@ def _put(model, path, module):
     setattr(model.get_submodule(parent), name, module)
 
 
+def _below(module):
+    """A module and all below it in an order that stays; quicker than `modules()`, as every pass asks."""
+    found = [module]
+    for each in found:
+        found += [child for child in each._modules.values() if child is not None]
+    return found
+
+
 def _tensors(module):
     """A module's own parameters and buffers."""
     return [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
 
 
-def _state(tensor):
-    """What changes when a tensor is replaced, moved, written to or trained."""
-    version = 0 if tensor.is_inference() else tensor._version
-    return id(tensor), tensor.data_ptr(), version, tensor.requires_grad
+def _state(tensors):
+    """What changes when one of them is replaced, moved, written to or trained; without the first, what it holds."""
+    versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+    places = [(tensor.data_ptr(), version) for tensor, version in zip(tensors, versions, strict=True)]
+    return [(id(tensor), tensor.requires_grad) for tensor in tensors], places
 
 
 def _is_norm(module):
     return type(module).__name__ in NORMS and module.running_var is not None
+
+
+def _is_pointwise(module):
+    shape = (1, 1), (1, 1), (0, 0), 1
+    return type(module) is nn.Conv2d and (module.kernel_size, module.stride, module.padding, module.groups) == shape
 
 
 def _is_hooked(module):

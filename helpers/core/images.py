@@ -117,9 +117,16 @@ def check(images, name="images"):
         raise TypeError(f"{name} must be floating point with values in [0, 1], not {images.dtype}")
     if images.ndim != 4 or images.shape[1] != 3 or images.numel() == 0:
         raise ValueError(f"{name} must have shape (N, 3, H, W), not {tuple(images.shape)}")
-    if not images.detach().isfinite().all():
+    if not all_finite(images):
         raise ValueError(f"{name} must be finite, but holds NaN or infinity")
     return images
+
+
+def all_finite(values):
+    """Whether a tensor holds neither NaN nor infinity, in one pass over it: methods ask at every step."""
+    if values.numel() == 0:
+        return True
+    return bool(torch.stack(torch.aminmax(values.detach())).isfinite().all())
 
 
 def resize(images, size):

@@ -38,12 +38,12 @@ def total_variation(images: Tensor, beta: float = 2.0) -> Tensor:
     """
     check(images)
     at_least(1, beta=beta)
-    across = F.pad(images[..., :, 1:] - images[..., :, :-1], (0, 1))
-    down = F.pad(images[..., 1:, :] - images[..., :-1, :], (0, 0, 0, 1))
-    squared = across**2 + down**2
+    squared = F.pad(images.diff(dim=3).square(), (0, 1)) + F.pad(images.diff(dim=2).square(), (0, 0, 0, 1))
+    if beta >= 2 or not squared.requires_grad:
+        return squared.pow(beta / 2).sum(dim=(1, 2, 3))
     flat = squared == 0
     # the power is taken of 1 where the image is flat: otherwise its infinite slope times 0 would be NaN
-    power = torch.where(flat, 1, squared) ** (beta / 2)
+    power = torch.where(flat, 1, squared).pow(beta / 2)
     return torch.where(flat, 0, power).sum(dim=(1, 2, 3))
 
 

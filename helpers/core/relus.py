@@ -21,6 +21,7 @@ from helpers.core.networks import Network
 Rule = Literal["gradient", "guided", "deconvnet"]
 
 INFINITY = float("inf")
+_aten = torch.ops.aten
 
 # ── The rules of the literature, for every ReLU of any network ───────────────────────────────────────────────
 
@@ -104,8 +105,10 @@ class _Guided(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         (y,) = ctx.saved_tensors
-        active = y > 0 if ctx.ceiling == INFINITY else (y > 0) & (y < ctx.ceiling)
-        return torch.where(active, gradient.clamp_min(0), 0), None, None
+        positive = gradient.clamp_min(0)
+        if ctx.ceiling == INFINITY:
+            return _aten.threshold_backward(positive, y, 0), None, None  # where y > 0
+        return _aten.hardtanh_backward(positive, y, 0.0, ctx.ceiling), None, None  # where 0 < y < ceiling
 
 
 class _Deconvnet(torch.autograd.Function):
@@ -128,7 +131,6 @@ def _clip(x, ceiling, in_place=False):
     return F.hardtanh(x, 0.0, ceiling, inplace=in_place)
 
 
-_aten = torch.ops.aten
 _RELU = {F.relu, torch.relu, Tensor.relu, _aten.relu}
 _RELU_IN_PLACE = {torch.relu_, Tensor.relu_, _aten.relu_}
 _RELU6 = {F.relu6}

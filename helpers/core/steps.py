@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers.core.images import grid, save_film, to_pil, write_atomically
+from helpers.core.images import all_finite, grid, save_film, to_pil, write_atomically
 
 Seed = Annotated[int, "seed"]  # in a signature: the start of a method's random numbers
 
@@ -46,7 +46,7 @@ class Step:
         for name, value in self.losses.items():
             if not math.isfinite(value):
                 raise FloatingPointError(f"step {self.index} of {self.total}: the loss {name!r} is {value}")
-        if not torch.isfinite(self.image).all():
+        if not all_finite(self.image):
             raise FloatingPointError(f"step {self.index} of {self.total}: the image holds NaN or infinity")
 
 

@@ -1,16 +1,17 @@
-"""Run every benchmark, ours and its peer side by side, print the ratios and write them to build/bench.json.
+"""Every benchmark, ours and its peer in alternation: a line each, and all of it in build/bench.json.
 
-python -m tests.benchmarks               # all
-python -m tests.benchmarks occlusion     # bench_occlusion.py only
+python -m tests.benchmarks                       # all, under ten minutes on two cores
+python -m tests.benchmarks occlusion style       # bench_occlusion.py and bench_style.py only
+python -m tests.benchmarks --table               # build/bench.json as a table in Markdown
 """
 
 import importlib
 import json
-import platform
 import sys
+import time
 from pathlib import Path
 
-import torch
+from tests.benchmarks.beside import machine
 
 HERE = Path(__file__).parent
 OUT = HERE.parent.parent / "build" / "bench.json"
@@ -18,27 +19,38 @@ OUT = HERE.parent.parent / "build" / "bench.json"
 
 def main() -> None:
     names = sys.argv[1:] or sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
-    machine = {
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "CPU",
-        "threads": torch.get_num_threads(),
-    }
-    print("  ".join(f"{key} {value}" for key, value in machine.items()))
-    rows = []
+    if names == ["--table"]:
+        print(table(json.loads(OUT.read_text())))
+        return
+    began, rows = time.perf_counter(), []
     for name in names:
         for row in importlib.import_module(f"tests.benchmarks.bench_{name}").rows():
             rows.append({"benchmark": name, **row})
             print(describe(row), flush=True)
     OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
-    print(f"written to {OUT.relative_to(Path.cwd()) if OUT.is_relative_to(Path.cwd()) else OUT}")
+    OUT.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    print(f"{time.perf_counter() - began:.0f} s; written to build/{OUT.name}")
 
 
 def describe(row: dict) -> str:
-    """One line of the table: what, our seconds, the peer's, and how many times faster ours is."""
-    ours = f"{row['name']}: {row['ours_s']:.2f} s"
-    peer = f", {row['peer']} {row['peer_s']:.2f} s → {row['ratio']:.1f}×" if row.get("peer") else ""
-    return ours + peer + (f"  ({row['note']})" if row.get("note") else "")
+    """What, our seconds, the peer's, how many times quicker ours is, and how many it is to be."""
+    medians = f"medians {row['ours_median_s']:.3f} and {row['peer_median_s']:.3f}"
+    times = f"{row['ours_s']:.3f} s, {row['peer']} {row['peer_s']:.3f} s"
+    note = f", {row['note']}" if row["note"] else ""
+    return f"{row['ratio']:5.2f}× ({row['must']}×)  {row['name']}: {times}  ({medians}; {row['apart']:.0e} apart{note})"
+
+
+def table(found: dict) -> str:
+    """The rows as Markdown, the machine above them."""
+    head = [", ".join(f"{key} {value}" for key, value in found["machine"].items()), ""]
+    head += ["| work | ours | peer | its time | times quicker |", "|---|---|---|---|---|"]
+    return "\n".join(
+        head
+        + [
+            f"| {row['name']} | {row['ours_s']:.2f} s | {row['peer']} | {row['peer_s']:.2f} s | {row['ratio']:.1f}× |"
+            for row in found["rows"]
+        ]
+    )
 
 
 if __name__ == "__main__":

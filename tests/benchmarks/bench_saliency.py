@@ -1,99 +1,69 @@
-"""Saliency, SmoothGrad, integrated gradients and guided backprop beside captum, on pictures of 224 px.
+"""Saliency, SmoothGrad, integrated gradients and guided backprop beside captum, on pictures of 224 px."""
 
-    python -m tests.benchmarks.bench_saliency
-
-Both sides differentiate the same network, so what can be saved is bookkeeping; where captum is given the better
-batch size it is noted. ResNet-18 has random weights, which take as long as trained ones.
-"""
-
-import time
 import warnings
 
 import captum.attr as captum
 import torch
 
-from helpers.core import networks, registry
 from helpers.core.photos import photo
 from helpers.saliency import integrated_gradients, saliency, smoothgrad
+from tests.benchmarks.beside import beside, both
 
-ROUNDS = 3
-SAMPLES = 16
+SAMPLES, TARGET = 16, 281
+AT_ONCE = (1, 4, 8, SAMPLES)  # captum's batch sizes; the quickest is compared
 
 
 def rows() -> list[dict]:
     warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU")
     warnings.filterwarnings("ignore", message="Input Tensor 0 did not already require")
-    default = networks.load()
-    source = registry.SOURCES["resnet18"]
-    torch.manual_seed(0)
-    resnet = networks.wrap(source.build(), source).to(default.device)
+    network, plain = both("efficientnet_lite0")
+    resnet, plain_resnet = both("resnet18")
     batch = torch.cat([photo(name, 224) for name in ("chelsea", "coffee", "rocket", "china")])
     one = batch[:1]
     sigma = 0.15 * float(one.max() - one.min())
 
     def tunnel(size):
         torch.manual_seed(0)  # captum's noise is then ours where it is drawn in chunks of the same size
-        return captum.NoiseTunnel(captum.Saliency(default)).attribute(
-            one, nt_samples=SAMPLES, nt_samples_batch_size=size, stdevs=sigma, target=281, abs=False
+        return captum.NoiseTunnel(captum.Saliency(plain)).attribute(
+            one, nt_samples=SAMPLES, nt_samples_batch_size=size, stdevs=sigma, target=TARGET, abs=False
         )
 
     def path(size):
-        return captum.IntegratedGradients(default).attribute(
-            one, 0.5, 281, n_steps=SAMPLES, method="riemann_middle", internal_batch_size=size
+        return captum.IntegratedGradients(plain).attribute(
+            one, 0.5, TARGET, n_steps=SAMPLES, method="riemann_middle", internal_batch_size=size
         )
 
     return [
-        compare(
+        beside(
             "saliency, 4 pictures",
-            lambda: saliency(default, batch, 281, colours="all").abs(),
-            {"Saliency": lambda: captum.Saliency(default).attribute(batch, target=281)},
+            lambda: saliency(network, batch, TARGET, colours="all").abs(),
+            {"captum": lambda: captum.Saliency(plain).attribute(batch.clone(), target=TARGET)},
+            1.4,
+            tolerance=0.02,
         ),
-        compare(
+        beside(
             f"SmoothGrad, {SAMPLES} samples",
-            lambda: smoothgrad(default, one, 281, samples=SAMPLES, colours="all"),
-            {f"NoiseTunnel, {size} at once": lambda size=size: tunnel(size) for size in (8, SAMPLES)},
+            lambda: smoothgrad(network, one, TARGET, samples=SAMPLES, colours="all"),
+            {f"captum, {size} at once": lambda size=size: tunnel(size) for size in AT_ONCE},
+            1.4,
+            tolerance=0.02,
+            same=(
+                lambda: smoothgrad(network, one, TARGET, samples=SAMPLES, colours="all", batch=SAMPLES),
+                lambda: tunnel(SAMPLES),
+            ),
         ),
-        compare(
+        beside(
             f"integrated gradients, {SAMPLES} steps",
-            lambda: integrated_gradients(default, one, 281, steps=SAMPLES, colours="all"),
-            {f"IntegratedGradients, {size} at once": lambda size=size: path(size) for size in (8, SAMPLES)},
+            lambda: integrated_gradients(network, one, TARGET, steps=SAMPLES, colours="all"),
+            {f"captum, {size} at once": lambda size=size: path(size) for size in AT_ONCE},
+            1.4,
+            tolerance=0.02,
         ),
-        compare(
+        beside(
             "guided backprop, ResNet-18, 4 pictures",
-            lambda: saliency(resnet, batch, 281, rule="guided", colours="all"),
-            {"GuidedBackprop": lambda: captum.GuidedBackprop(resnet).attribute(batch.clone(), target=281)},
+            lambda: saliency(resnet, batch, TARGET, rule="guided", colours="all"),
+            {"captum": lambda: captum.GuidedBackprop(plain_resnet).attribute(batch.clone(), target=TARGET)},
+            1.4,
+            tolerance=0.02,
         ),
     ]
-
-
-def compare(name, ours, peers) -> dict:
-    """Run ours and every peer in turn, keep the fastest round of each, and report the fastest peer."""
-    seconds, results = {}, {}
-    for _ in range(ROUNDS):
-        for key, run in {"ours": ours, **peers}.items():
-            began = _now()
-            results[key] = run()
-            seconds[key] = min(_now() - began, seconds.get(key, float("inf")))
-    best = min(peers, key=seconds.get)
-    difference = float((results["ours"] - results[best]).abs().max() / results[best].abs().max())
-    return {
-        "name": name,
-        "ours_s": seconds["ours"],
-        "peer": f"captum {best}",
-        "peer_s": seconds[best],
-        "ratio": seconds[best] / seconds["ours"],
-        "note": f"largest difference {difference:.1e} of the largest value",
-    }
-
-
-def _now():
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-if __name__ == "__main__":
-    from tests.benchmarks.__main__ import describe
-
-    for row in rows():
-        print(describe(row))

@@ -1,125 +1,95 @@
-"""Style transfer beside the recipe of PyTorch's neural-transfer tutorial, and what the shipped preset costs.
-
-python -m tests.benchmarks.bench_style
-"""
-
-import resource
-import subprocess
-import sys
-import time
+"""Style transfer beside the recipe of PyTorch's neural-transfer tutorial: same layers, start and evaluations."""
 
 import torch
 
-from helpers.core import networks, photos, registry
-from helpers.core.steps import finish
+from helpers.core import photos, registry
 from helpers.style import CONTENT, style_transfer
 from helpers.texture import layers_to
+from tests.benchmarks.beside import beside, both, last
 
-EVALUATIONS = 12  # for the comparison; both sides cost the same at every evaluation
+SIZE, EVALUATIONS = 224, 12
 
 
-def tutorial(network, content, style, evaluations):
-    """The tutorial's way: every layer runs, the weights are differentiated too, torch's L-BFGS on the pixels."""
-    model = network.model.requires_grad_(True)
-    wanted = {network.path(layer) for layer in [*layers_to(network), CONTENT[network.name]]}
+def tutorial(network, content, style, content_layer, layers, evaluations=EVALUATIONS):
+    """As the tutorial: weights frozen, layers behind the last loss cut off, losses as means of squares, L-BFGS."""
+    seen, deepest = {}, [*layers, content_layer]
+    modules = dict(network.model.named_modules())
+    deepest = max(deepest, key=lambda layer: list(modules).index(network.path(layer)))
+
+    class Cut(Exception):
+        pass
+
+    def keep(layer):
+        def hook(_, __, output):
+            seen[layer] = output
+            if layer == deepest:
+                raise Cut
+
+        return hook
+
+    handles = [modules[network.path(layer)].register_forward_hook(keep(layer)) for layer in {*layers, content_layer}]
 
     def activations(images):
-        held, x = {}, network.normalise(images)
-        for name, module in model.features.named_children():
-            x = module(x)
-            if f"features.{name}" in wanted:
-                held[f"features.{name}"] = x
-        return held
+        try:
+            network(images)
+        except Cut:
+            return dict(seen)
 
     def gram(x):
-        flat = x.flatten(2)[0]
-        return flat @ flat.T / x.numel()
+        flat = x.reshape(x.shape[0] * x.shape[1], -1)
+        return (flat @ flat.t()).div(x.numel())
 
     with torch.no_grad():
-        goal, texture = activations(content), {k: gram(v) for k, v in activations(style).items()}
+        goal = activations(content)[content_layer]
+        targets = {layer: gram(x) for layer, x in activations(style).items() if layer in layers}
     image = content.clone().requires_grad_()
-    optimiser = torch.optim.LBFGS([image], max_iter=evaluations, max_eval=evaluations, tolerance_grad=0)
-    done = 0
+    search, done = torch.optim.LBFGS([image]), 0
 
     def closure():
         nonlocal done
         done += 1
-        optimiser.zero_grad()
-        held = activations(image)
-        loss = sum(1e6 * (gram(held[k]) - texture[k]).square().mean() for k in texture)
-        key = network.path(CONTENT[network.name])
-        loss = loss + (held[key] - goal[key]).square().mean()
+        with torch.no_grad():
+            image.clamp_(0, 1)
+        search.zero_grad()
+        found = activations(image)
+        loss = sum(1e6 * (gram(found[layer]) - targets[layer]).square().mean() for layer in layers)
+        loss = loss + (found[content_layer] - goal).square().mean()
         loss.backward()
         return loss
 
     while done < evaluations:
-        optimiser.step(closure)
-    model.requires_grad_(False)
-    return done
-
-
-def seconds(function, *arguments):
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    function(*arguments)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+        search.param_groups[0]["max_eval"] = evaluations - done
+        search.step(closure)
+    for handle in handles:
+        handle.remove()
+    return image.detach()
 
 
 def rows() -> list[dict]:
+    content, style = photos.photo("chelsea", SIZE), photos.photo("ihc", SIZE)
     found = []
-    content, style = photos.photo("chelsea", 224), photos.photo("ihc", 224)
-    for name in ("efficientnet_lite0", "vgg16_edges"):
+    for name, must in (("efficientnet_lite0", 2.5), ("vgg16_edges", 1.7)):
         if not registry.SOURCES[name].here:
             continue
-        taken = seconds(finish, style_transfer(networks.load(name), content, style, steps=200))
-        found.append({"name": f"style, {name}, 224 px, 200 evaluations, shipped preset", "ours_s": taken})
-    if registry.SOURCES["vgg16_edges"].here:
-        network = networks.load("vgg16_edges")
+        network, plain = both(name)
+        layers = layers_to(network)
 
-        def ours():
-            finish(style_transfer(network, content, style, steps=EVALUATIONS, levels=1, tv_weight=0.0))
+        def ours(network=network):
+            steps = style_transfer(network, content, style, steps=EVALUATIONS, levels=1, tv_weight=0.0, whole=False)
+            return last(steps).image
 
-        def theirs():
-            assert tutorial(network, content, style, EVALUATIONS) == EVALUATIONS
+        def theirs(plain=plain, layers=layers, name=name):
+            return tutorial(plain, content, style, CONTENT[name], layers)
 
-        pairs = [(seconds(ours), seconds(theirs)) for _ in range(2)]
-        best, peer = (min(side) for side in zip(*pairs, strict=True))
         found.append(
-            {
-                "name": f"style, vgg16_edges, 224 px, {EVALUATIONS} evaluations, one level",
-                "ours_s": best,
-                "peer": "PyTorch tutorial's recipe",
-                "peer_s": peer,
-                "ratio": peer / best,
-            }
+            beside(
+                f"style, {name}, {EVALUATIONS} evaluations, {SIZE} px",
+                ours,
+                {"PyTorch tutorial's recipe": theirs},
+                must,
+                tolerance=0.2,
+                distance=lambda a, b: float((a - b).abs().mean()),
+                note="mean difference of the pictures, whose losses are weighed differently",
+            )
         )
-    found.append(large())
     return found
-
-
-def large() -> dict:
-    """A 512 px result in a process of its own, so that its memory is its own."""
-    start = time.perf_counter()
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.bench_style", "large"], capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    return {
-        "name": "style, default network, 512 px, 12 evaluations",
-        "ours_s": time.perf_counter() - start,
-        "note": f"peak memory {float(run.stdout):.1f} GB, the start of Python included",
-    }
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] == ["large"]:
-        finish(style_transfer(networks.load(), photos.photo("chelsea", 512), photos.photo("ihc", 512), steps=12))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
-    else:
-        from tests.benchmarks.__main__ import describe
-
-        for row in rows():
-            print(describe(row))
