@@ -4,6 +4,8 @@ The idea is that of Nakandala et al., "Incremental and Approximate Inference for
 Explanations" (SIGMOD 2019); nothing is approximated here.
 """
 
+import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +17,7 @@ from helpers.core.folding import sharing
 from helpers.core.networks import Network
 
 Logits = Callable[[list[tuple[int, int]]], Tensor]  # windows, each by its (top, left) → class scores (windows, classes)
-WORTH_CROPPING = 0.7  # a stage is recomputed in part while its crop is less than this share of the map
+WORTH_CROPPING = 0.7  # a stage is recomputed in part while that takes less than this share of its work
 
 
 def fastest(definition: Logits, network: Network, image: Tensor, filler: Tensor, patch: int, corners) -> Logits:
@@ -44,12 +46,15 @@ class Stage:
         field: which units of the input map a unit of the output map sees.
         inputs: the input map of the uncovered picture, (1, C, H, W).
         shape: (rows, columns) of the output map.
+        beyond: what stands outside the map where the part, freed of its own padding, computes just what is reached;
+            None where it is many modules, each with a padding of its own.
     """
 
     module: nn.Sequential
     field: ReceptiveField
     inputs: Tensor
     shape: tuple[int, int]
+    beyond: float | None
 
     def reached(self, axis: int, first: int, last: int) -> tuple[int, int]:
         """The outputs [lo, hi) along an axis that can see any of the inputs [first, last); at least one."""
@@ -61,16 +66,31 @@ class Stage:
     def crops(self, axis: int, outputs: list[tuple[int, int]]) -> tuple[list[int], int]:
         """Along an axis: where to crop the input for each window's `outputs`, and the one length that serves all.
 
-        A crop's end either is the map's end, so that padding is the same, or lies beyond what `outputs` see. It
-        starts at a multiple of the stride, and its length leaves the same remainder as the map's.
+        Where the part pads by itself, a crop's end either is the map's end, so that padding is the same, or lies
+        beyond what `outputs` see. It starts at a multiple of the stride; its length leaves the same remainder as the
+        map's.
         """
         size, stride, start = self.field.size[axis], self.field.stride[axis], self.field.start[axis]
+        if self.beyond is not None:
+            most = max(hi - lo for lo, hi in outputs)
+            return [start + lo * stride for lo, _ in outputs], (most - 1) * stride + size
         side = self.inputs.shape[2 + axis]
         firsts = [max(0, start + lo * stride) // stride * stride for lo, _ in outputs]
         lasts = [min(side, start + (hi - 1) * stride + size) for _, hi in outputs]
         length = min(side, max(size, *(last - first for first, last in zip(firsts, lasts, strict=True))))
         length += (side - length) % stride
         return [min(first, side - length) for first in firsts], length
+
+    def first(self, axis: int, crop: int) -> int:
+        """The output that a crop's first result is, where the crop starts at `crop`."""
+        start = 0 if self.beyond is None else self.field.start[axis]
+        return (crop - start) // self.field.stride[axis]
+
+    def cost(self, outputs: list[tuple[int, int]]) -> float:
+        """The share of the whole map's work that is needed for `outputs`, [lo, hi) along both axes."""
+        if self.beyond is not None:
+            return math.prod(hi - lo for lo, hi in outputs) / math.prod(self.shape)
+        return math.prod(self.crops(axis, [outputs[axis]])[1] for axis in range(2)) / self.inputs[0, 0].numel()
 
 
 class Incremental:
@@ -100,14 +120,23 @@ class Incremental:
             tops, height = stage.crops(0, rows_out)
             lefts, width = stage.crops(1, columns_out)
             crops = _empty(len(corners), stage.inputs, height, width)
+            if stage.beyond is not None:
+                crops.fill_(stage.beyond)
+            whole = [(0, side) for side in stage.inputs.shape[2:]]
             for i, (top, left) in enumerate(zip(tops, lefts, strict=True)):
-                crops[i] = stage.inputs[0, :, top : top + height, left : left + width]
+                _paste(stage.inputs[0], *whole, crops[i], top, left)
                 _paste(pieces[i], rows[i], columns[i], crops[i], top, left)
-            results, (down, across) = stage.module(crops), stage.field.stride
-            rows, columns = rows_out, columns_out
+            results, rows, columns = stage.module(crops), rows_out, columns_out
             pieces = [
-                result[:, r[0] - top // down : r[1] - top // down, c[0] - left // across : c[1] - left // across]
-                for result, r, c, top, left in zip(results, rows, columns, tops, lefts, strict=True)
+                result[:, r[0] - row : r[1] - row, c[0] - column : c[1] - column]
+                for result, r, c, row, column in zip(
+                    results,
+                    rows,
+                    columns,
+                    [stage.first(0, top) for top in tops],
+                    [stage.first(1, left) for left in lefts],
+                    strict=True,
+                )
             ]
         maps = _empty(len(corners), self.map, *self.map.shape[2:]).copy_(self.map)
         for i, piece in enumerate(pieces):
@@ -145,14 +174,14 @@ def _cut(network, model, inputs, patch):
         if 0 in sees.stride:  # it mixes the whole picture
             break
         outputs = module(inputs)
-        stage = Stage(nn.Sequential(module), _between(seen, sees), inputs, tuple(outputs.shape[-2:]))
+        exact, beyond = _without_padding(module)
+        stage = Stage(nn.Sequential(exact), _between(seen, sees), inputs, tuple(outputs.shape[-2:]), beyond)
         if stages and stage.field.size == stage.field.stride == (1, 1):
             stages[-1].module.append(module)
         else:
             middle = [(side - r) // 2 for side, r in zip(inputs.shape[-2:], reach, strict=True)]
             reached = [stage.reached(axis, middle[axis], middle[axis] + reach[axis]) for axis in range(2)]
-            height, width = (stage.crops(axis, [reached[axis]])[1] for axis in range(2))
-            if height * width > WORTH_CROPPING * inputs[0, 0].numel():
+            if stage.cost(reached) > WORTH_CROPPING:
                 break
             reach = tuple(hi - lo for lo, hi in reached)
             stages.append(stage)
@@ -160,6 +189,18 @@ def _cut(network, model, inputs, patch):
         setattr(model.get_submodule(parent), name, nn.Identity())
         seen, inputs = sees, outputs
     return stages, inputs
+
+
+def _without_padding(module):
+    """A layer that leaves padding to its crops, and what they pad with; a part of many layers as it is, and None."""
+    padding = {nn.Conv2d: 0.0, nn.MaxPool2d: -math.inf}.get(type(module))
+    if padding is None or getattr(module, "padding_mode", "zeros") != "zeros":
+        return module, None
+    bare = copy.copy(module)
+    bare.padding = (0, 0)
+    if isinstance(bare, nn.MaxPool2d):
+        bare.ceil_mode = False
+    return bare, padding
 
 
 def _chain(model, prefix=""):
