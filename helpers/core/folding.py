@@ -22,6 +22,8 @@ CONVOLUTIONS = {"Conv2d", "Conv2dSame"}
 # Batch norms, behind which their children run in the order in which they are registered, where they have any:
 NORMS = {"BatchNorm2d", "BatchNormAct2d"}
 
+FEW_PLACES = 10_000  # up to so many a matrix product is quicker than a convolution of 1×1, by a fifth on two cores
+
 
 def sharing(module: nn.Module) -> nn.Module:
     """A copy of a module and of all below it, on the same parameters and buffers."""
@@ -125,6 +127,8 @@ class _Pointwise(nn.Module):
         self.weight, self.bias = convolution.weight, convolution.bias
 
     def forward(self, x):
+        if len(x) * x.shape[2] * x.shape[3] > FEW_PLACES:
+            return F.conv2d(x, self.weight, self.bias)
         return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 

@@ -10,8 +10,12 @@ from tests.benchmarks.beside import beside, both, last
 SIZE, EVALUATIONS = 224, 12
 
 
-def tutorial(network, content, style, content_layer, layers, evaluations=EVALUATIONS):
-    """As the tutorial: weights frozen, layers behind the last loss cut off, losses as means of squares, L-BFGS."""
+def tutorial(network, content, style, content_layer, layers, frozen=True, evaluations=EVALUATIONS):
+    """As the tutorial: layers behind the last loss cut off, losses as means of squares, L-BFGS, weights frozen.
+
+    It freezes them since 2023; the many copies made before differentiate the weights too.
+    """
+    network.model.requires_grad_(not frozen)
     seen, deepest = {}, [*layers, content_layer]
     modules = dict(network.model.named_modules())
     deepest = max(deepest, key=lambda layer: list(modules).index(network.path(layer)))
@@ -78,18 +82,20 @@ def rows() -> list[dict]:
             steps = style_transfer(network, content, style, steps=EVALUATIONS, levels=1, tv_weight=0.0, whole=False)
             return last(steps).image
 
-        def theirs(plain=plain, layers=layers, name=name):
-            return tutorial(plain, content, style, CONTENT[name], layers)
+        def theirs(frozen, plain=plain, layers=layers, name=name):
+            return tutorial(plain, content, style, CONTENT[name], layers, frozen)
 
-        found.append(
-            beside(
-                f"style, {name}, {EVALUATIONS} evaluations, {SIZE} px",
-                ours,
-                {"PyTorch tutorial's recipe": theirs},
-                must,
-                tolerance=0.2,
-                distance=lambda a, b: float((a - b).abs().mean()),
-                note="mean difference of the pictures, whose losses are weighed differently",
+        for frozen, recipe in ((False, "PyTorch tutorial's recipe until 2023"), (True, "and today's")):
+            found.append(
+                beside(
+                    f"style, {name}, {EVALUATIONS} evaluations, {SIZE} px",
+                    ours,
+                    {recipe: lambda frozen=frozen, theirs=theirs: theirs(frozen)},
+                    must,
+                    tolerance=0.2,
+                    distance=lambda a, b: float((a - b).abs().mean()),
+                    rounds=2,
+                    note="mean difference of the pictures, whose losses are weighed differently",
+                )
             )
-        )
     return found

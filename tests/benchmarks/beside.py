@@ -63,6 +63,7 @@ def beside(
     same: tuple[Run, Run] | None = None,
     distance: Callable[[Tensor, Tensor], float] | None = None,
     rounds: int = 3,
+    warm: bool = True,
     note: str = "",
 ) -> dict:
     """Run ours and every peer in turn and compare ours with the quickest of them.
@@ -71,14 +72,15 @@ def beside(
         must: how many times quicker ours is to be; it is reported, not asserted.
         tolerance: how far the two results may be apart; further is an error, for then the times say nothing.
         same: in place of the results timed, those of two shorter runs, where rounding grows with every step.
+        rounds: how many times each is timed, after one that warms up where `warm`.
         distance: of two results; default: the length of their difference, as a share of the peer's length.
     """
     runs, seconds, results = {"ours": ours, **peers}, {}, {}
-    for turn in range(rounds + 1):
+    for turn in range(-warm, rounds):
         for key, run in runs.items():
             began = _now()
             results[key] = run()
-            if turn:  # the first one warms up
+            if turn >= 0:
                 seconds.setdefault(key, []).append(_now() - began)
     best = min(peers, key=lambda key: min(seconds[key]))
     mine, theirs = [run() for run in same] if same else (results["ours"], results[best])
