@@ -194,7 +194,7 @@ def _cut(network, model, inputs, patch):
 def _without_padding(module):
     """A layer that leaves padding to its crops, and what they pad with; a part of many layers as it is, and None."""
     padding = {nn.Conv2d: 0.0, nn.MaxPool2d: -math.inf}.get(type(module))
-    if padding is None or getattr(module, "padding_mode", "zeros") != "zeros":
+    if padding is None or not getattr(module, "padding_mode", "zero").startswith("zero"):
         return module, None
     bare = copy.copy(module)
     bare.padding = (0, 0)

@@ -56,8 +56,8 @@ def gram(features: Tensor) -> Tensor:
     """
     if features.ndim != 4:
         raise ValueError(f"features must have shape (N, C, H, W), not {tuple(features.shape)}")
-    places = features.permute(0, 2, 3, 1).flatten(1, 2)  # (N, H·W, C), as a network's maps lie in memory
-    return places.mT @ places / places.shape[1]  # normalised by H·W, as in Gatys' own code; not by C
+    flat = features.flatten(2)
+    return flat @ flat.mT / flat.shape[2]  # normalised by H·W, as in Gatys' own code; not by C
 
 
 def gram_distance(grams: Tensor, target: Tensor) -> Tensor:

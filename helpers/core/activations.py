@@ -63,15 +63,16 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
     handles = []
 
     def keep(path, tensor):
-        """Keep a tensor and return the copy to go on with."""
-        captured[path] = tensor
+        """Keep a tensor, laid out as tensors usually are, and return the copy to go on with, laid out as it was."""
+        captured[path] = tensor.contiguous()
         if tensor.requires_grad and not tensor.is_leaf:  # a hook on the caller's own tensor would outlive the pass
-            # torch's batch norm on the CPU misreads some strides of a single image's gradient (seen in 2.14)
+            # a gradient in another layout would slow all that is below; and torch's batch norm on the CPU misreads
+            # some strides of a single image's gradient (seen in 2.14)
             strides = torch.empty_like(tensor, device="meta").stride()
             tensor.register_hook(lambda gradient: None if gradient is None else _laid_out(gradient, strides))
         if len(captured) == len(set(paths)):
             raise _Reached
-        return tensor.clone()
+        return captured[path].clone(memory_format=_layout(tensor))
 
     def watch(module, asked):
         calls = -1
@@ -106,6 +107,11 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
     if missing:
         raise ValueError(f"layer {missing[0]!r} is not reached by the forward pass")
     return captured
+
+
+def _layout(tensor):
+    side_by_side = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if side_by_side else torch.contiguous_format
 
 
 def _laid_out(gradient, strides):

@@ -1,8 +1,9 @@
 """A model as it runs fastest: the same modules by the same paths, without batch norms.
 
 In evaluation mode a batch norm is one factor and one offset for each channel, y = s·x + t with s = γ/√(σ² + ε) and
-t = β − s·μ. Behind a convolution both go into its weights; elsewhere one operation does it. The model itself stays as
-it is, for whoever reads its weights or asks for what lies between a convolution and its batch norm.
+t = β − s·μ. Behind a convolution both go into its weights; elsewhere one operation does it. A convolution of 1×1 is a
+matrix product. The model itself stays as it is, for whoever reads its weights, hooks on to its modules, trains it, or
+asks for what lies between a convolution and its batch norm.
 """
 
 import copy
@@ -45,6 +46,7 @@ class Folded:
         self._norms: list[str] = []
         self._trained = False  # whether a convolution or a batch norm is
         self._pairs: dict[str, str] = {}  # a convolution → the batch norm that alone reads what it puts out
+        self._writes = False  # whether a pass writes to a tensor in place
         self._between: dict[tuple[nn.Module, bool], str] = {}  # (module, of its input?) → the convolution behind which
         self._forms: dict[frozenset[str], nn.Module] = {}  # convolutions left apart from their batch norms → model
 
@@ -59,23 +61,23 @@ class Folded:
         known = modules, _state(tensors)
         if self._known != known:
             self._known, self._held, self._forms = known, [tensor.detach() for tensor in tensors], {}
-            self._norms = [path for path, module in self.model.named_modules() if _is_norm(module)]
-            self._pairs = _pairs(self.model, self.size) if self._norms else {}
-            self._between = {(self.model.get_submodule(path), False): path for path in self._pairs}
-            self._between |= {(self.model.get_submodule(norm), True): path for path, norm in self._pairs.items()}
-            touched = [
-                tensor for path in (*self._norms, *self._pairs) for tensor in _tensors(self.model.get_submodule(path))
-            ]
-            self._trained = any(tensor.requires_grad for tensor in touched)
+            self._study()
         if not self._norms or self._trained or any(_is_hooked(module) for module in modules):
             return self.model
-        asked = (split_path(self.model, path) for path in paths)
-        opened = frozenset(
-            self._between[module, of_input] for module, _, of_input in asked if (module, of_input) in self._between
-        )
+        asked = {split_path(self.model, path)[::2] for path in paths}  # (module, whether its input is meant)
+        opened = frozenset(self._between[each] for each in asked & self._between.keys())
         if opened not in self._forms:
             self._forms[opened] = self._without_norms(opened)
         return self._forms[opened]
+
+    def _study(self):
+        modules = dict(self.model.named_modules())
+        self._norms = [path for path, module in modules.items() if _is_norm(module)]
+        self._pairs, self._writes = _look_through(self.model, self.size) if self._norms else ({}, False)
+        self._between = {(modules[path], False): path for path in self._pairs}
+        self._between |= {(modules[norm], True): path for path, norm in self._pairs.items()}
+        touched = [tensor for path in (*self._norms, *self._pairs) for tensor in _tensors(modules[path])]
+        self._trained = any(tensor.requires_grad for tensor in touched)
 
     @torch.inference_mode(False)  # a tensor made in inference mode could carry no gradient later
     @torch.no_grad()
@@ -92,9 +94,10 @@ class Folded:
                 _put(form, path, nn.Sequential(children))
             else:
                 _put(form, path, _Affine(norm, children))
-        for path, module in list(form.named_modules()):
-            if _is_pointwise(module):
-                _put(form, path, _Pointwise(module))
+        # autograd keeps books of what is written to a view, and what a product puts out is one
+        pointwise = [] if self._writes else [each for each in form.named_modules() if _is_pointwise(each[1])]
+        for path, module in pointwise:
+            _put(form, path, _Pointwise(module))
         return form.eval()
 
 
@@ -156,9 +159,11 @@ def _put(model, path, module):
 
 def _below(module):
     """A module and all below it in an order that stays; quicker than `modules()`, as every pass asks."""
-    found = [module]
+    found, known = [module], {module}
     for each in found:
-        found += [child for child in each._modules.values() if child is not None]
+        new = [child for child in each._modules.values() if child is not None and child not in known]
+        found += new
+        known.update(new)
     return found
 
 
@@ -188,10 +193,11 @@ def _is_hooked(module):
 
 
 class _Reads(TorchDispatchMode):
-    """Counts how often operations read each tensor."""
+    """Counts how often operations read each tensor, and notes whether any writes to one."""
 
     def __init__(self):
         super().__init__()
+        self.writes = False
         self.counts: Counter[int] = Counter()
         self.seen = []  # kept alive, so that no two have one id
 
@@ -199,13 +205,15 @@ class _Reads(TorchDispatchMode):
         flat = [t for a in args for t in (a if isinstance(a, (list, tuple)) else [a]) if isinstance(t, Tensor)]
         self.seen += flat
         self.counts.update(map(id, flat))
+        self.writes |= function._schema.is_mutable
         return function(*args, **(kwargs or {}))
 
 
-def _pairs(model, size):
-    """Convolution → batch norm, by path, where both run once and nothing else reads what lies between.
+def _look_through(model, size):
+    """By path convolution → batch norm, where both run once and nothing else reads what lies between; and whether a
+    pass writes to a tensor in place.
 
-    Found by a pass without numbers on a copy; a model that cannot do that is taken to have none.
+    Found by a pass without numbers on a copy; a model that cannot do that is taken to have no such pair.
     """
     model = without_data(model)
     calls, made, read = Counter(), {}, {}
@@ -224,9 +232,10 @@ def _pairs(model, size):
         with torch.no_grad(), _Reads() as reads:
             end = model(torch.empty(1, 3, size, size, device="meta", dtype=kind))
     except Exception:
-        return {}
-    return {
+        return {}, True
+    pairs = {
         made[id(x)][0]: norm
         for norm, x in read.items()
         if id(x) in made and calls[norm] == calls[made[id(x)][0]] == reads.counts[id(x)] == 1 and x is not end
     }
+    return pairs, reads.writes
