@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 LESSON ?= 1
+# tests that run side by side, each on one core
+JOBS ?= 2
 NOTEBOOK = $(wildcard notebooks/0$(LESSON)_*.ipynb)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +11,7 @@ BIN := $(VENV)/bin
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab check grade test lessons panels attacks notebooks bench vgg clean
+.PHONY: lab check grade test coverage lessons panels attacks notebooks bench vgg clean
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $(ROOT) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_OPTIONS)
@@ -22,19 +24,26 @@ check: $(VENV)/installed
 grade: $(VENV)/installed
 	$(BIN)/python -m helpers.grading $(SUBMISSIONS) $(GRADE_OPTIONS)
 
-# everything but what has a target of its own, with the branches of helpers that no test reaches; panels in a browser if one is here
+# a file goes to one process: its tests share kernels, browsers and graded classes
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+# everything but what has a target of its own; panels in a browser if one is here
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -m "not notebook and not limits and not attacks" --cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)
+	$(PYTEST) -m "not notebook and not limits and not attacks" $(TEST_OPTIONS)
 
-# every lesson, solved, from top to bottom with the network cut off, its time and memory printed
+# the same, a quarter slower, with the branches of helpers that no test reaches
+coverage:
+	$(MAKE) test TEST_OPTIONS="--cov=helpers --cov-branch --cov-report=term-missing:skip-covered $(TEST_OPTIONS)"
+
+# every lesson from top to bottom with the network cut off, each exercise blank and then solved; its time and memory printed
 lessons: $(VENV)/installed
-	$(BIN)/python -m pytest -m notebook -s $(TEST_OPTIONS)
+	$(PYTEST) --dist load --maxschedchunk 1 -m notebook -rP $(TEST_OPTIONS)
 
-# every lesson as a reader meets it: each knob of its panels at its limits, then all of it, blank, in a browser
+# the panels of every lesson: each knob at its limits, and beside that all of them in a browser
 panels: $(VENV)/installed
-	$(BIN)/python -m pytest -m limits -s $(TEST_OPTIONS)
+	$(PYTEST) -m limits -rP $(TEST_OPTIONS)
 
 # grading against a class of cheats and mishaps: none may earn, harm or stop anything
 attacks: $(VENV)/installed

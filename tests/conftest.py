@@ -1,5 +1,10 @@
 """Fixtures that every test may ask for."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # torch's threads spin while they wait: those of two processes for each other
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, here and by all that the tests start
+
 import pytest
 import torch
 

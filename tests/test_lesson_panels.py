@@ -2,7 +2,6 @@
 existing: of its code only what its panels need is executed.
 """
 
-import ast
 import re
 import threading
 import time
@@ -10,81 +9,24 @@ import time
 import ipywidgets
 import nbformat
 import pytest
+from cells import SMALL, slice_for_panels
 
 from helpers import panels
-from helpers.core import registry
+from helpers.core import photos, registry
 from helpers.core.lessons import LESSONS
 
 PATHS = [lesson.notebook for lesson in LESSONS]
-SIDE = 96  # pixels: small pictures keep this quick
-PATIENCE = 400  # seconds; the slowest setting takes 70 on two idle cores
+SIDE = 96  # pixels: what a knob does is the same for a small picture
+PATIENCE = 400  # seconds
 READABLE = re.compile(r"(?!\w+(Error|Exception)\b)[^\n]{8,}")  # one line that does not begin with an exception's name
 
 
-# ── The part of a lesson that its panels need ──
-
-
-def statements(notebook):
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            lines = ["" if line.lstrip().startswith(("%", "!")) else line for line in cell.source.splitlines()]
-            yield from ast.parse("\n".join(lines)).body
-
-
-def makes_panel(node):
-    calls = [n.func for n in ast.walk(node) if isinstance(n, ast.Call)]
-    definition = isinstance(node, (ast.FunctionDef, ast.ClassDef))
-    return not definition and any(getattr(f, "id", getattr(f, "attr", None)) == "panel" for f in calls)
-
-
-def names(node, kind):
-    found = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
-    if kind is ast.Load:  # what `x += 1` only seems to bind
-        changed = [n.target for n in ast.walk(node) if isinstance(n, ast.AugAssign)]
-        found |= {target.id for target in changed if isinstance(target, ast.Name)}
-    if kind is ast.Store:
-        found |= {n.name for n in ast.walk(node) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-        aliases = [a for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names]
-        found |= {(a.asname or a.name).split(".")[0] for a in aliases}
-    return found
-
-
-def slice_for_panels(notebook):
-    """The statements that make panels, and those before them that bind a name they need, directly or not."""
-    kept, needed = [], set()
-    for node in reversed(list(statements(notebook))):
-        if makes_panel(node) or names(node, ast.Store) & needed:
-            kept.append(node)
-            needed |= names(node, ast.Load)
-    return ast.Module(kept[::-1], type_ignores=[])
-
-
-def test_the_slice_holds_what_a_panel_needs_and_nothing_else():
-    cells = [
-        "import torch\nimport time as clock\nfrom helpers.panels import panel\n%matplotlib inline",
-        "weight = torch.ones(3)\nprint(clock.time())\nheavy = weight.sum()",
-        "rows = []\nfor row in range(3):\n    weight = weight + row\n    rows += [row]",
-        "def double(x):\n    return x * weight\n\ndef unused(x):\n    return panel(x)",
-        "for name in ('a', 'b'):\n    display(panel(double, title=name))",
-    ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    kept = ast.unparse(slice_for_panels(notebook))
-    assert [line for line in kept.splitlines() if line] == [
-        "import torch",
-        "from helpers.panels import panel",
-        "weight = torch.ones(3)",
-        "rows = []",
-        "for row in range(3):",
-        "    weight = weight + row",
-        "    rows += [row]",
-        "def double(x):",
-        "    return x * weight",
-        "for name in ('a', 'b'):",
-        "    display(panel(double, title=name))",
-    ]
-
-
-# ── Turning knobs ──
+@pytest.fixture
+def small_collections():
+    exec(SMALL, {})
+    yield
+    for kind in (photos.Crops, photos.Folder, photos.Labelled):
+        del kind.size
 
 
 def extremes(knob):
@@ -129,9 +71,10 @@ def done(panel):
 
 @pytest.mark.limits
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_every_panel_of_a_lesson_at_its_limits(path, offline, capsys):
+def test_every_panel_of_a_lesson_at_its_limits(path, offline, small_collections, capsys):
     space = {"__name__": "lesson", "display": lambda *_: None}
-    exec(compile(slice_for_panels(nbformat.read(path, as_version=4)), path.name, "exec"), space)
+    for cell in slice_for_panels(nbformat.read(path, as_version=4)).cells:
+        exec(compile(cell.source, cell.id, "exec"), space)
     made = panels.living()
     assert made, "a lesson has at least one panel"
     capsys.readouterr()
@@ -140,6 +83,7 @@ def test_every_panel_of_a_lesson_at_its_limits(path, offline, capsys):
         panel.size.square, panel.size.longest = SIDE, SIDE if panel.size.longest else None
         work(panel)
         assert panel.error == "" and panel.jpeg, f"{panel}: {panel.error}"
+        settings = panel.settings()
         for name, knob in panel.knobs.items():
             if knob.hidden:
                 continue
@@ -153,10 +97,18 @@ def test_every_panel_of_a_lesson_at_its_limits(path, offline, capsys):
                     wrong.append(f"{panel.title}: {name}={value!r}: {panel.error}")
                 if knob.accepts and panel.error:
                     wrong.append(f"{panel.title}: picture {value}: {panel.error}")
-            panel.reset()
-            assert panel.wait(PATIENCE)
+            if knob.leads:
+                panel.reset()  # the knobs that follow it follow it back
+                assert panel.wait(PATIENCE)
+            else:
+                with panel.quietly():
+                    knob.reset()
+        with panel.quietly():  # all at once, so that Reset has something to do
+            for knob in panel.knobs.values():
+                knob.widget.value = [knob.widget.value, *extremes(knob)][-1]
+        panel.reset()
         work(panel)
-        assert panel.error == "", f"{panel} after Reset: {panel.error}"
+        assert panel.settings() == settings and panel.error == "", f"{panel} after Reset: {panel.error}"
         panel.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("panel ")]
     assert capsys.readouterr() == ("", ""), "panels print nothing"

@@ -1,4 +1,4 @@
-"""The lessons as they ship, and as they run from top to bottom with the network cut off."""
+"""The lessons as they ship, and as they run from top to bottom, each exercise blank and then solved."""
 
 import re
 import shutil
@@ -8,10 +8,13 @@ import time
 
 import nbformat
 import pytest
+from cells import leaks
+from nbformat.v4 import new_code_cell, new_output
 
 from helpers.core.lessons import LESSONS, NOTEBOOKS
 from helpers.exercises.calls import is_blank
 from helpers.exercises.exercise import exercises
+from helpers.exercises.verdict import BLANK, Verdict
 from helpers.grading.assemble import check_cells, exercise_cells, paste
 from helpers.notebooks import normalise, solutions
 
@@ -89,9 +92,27 @@ def test_the_exercises_of_a_lesson_are_those_that_are_checked(lesson):
         assert "<summary>Why it matters</summary>" in meaning.source
 
 
+@EACH
+def test_what_an_exercise_gives_is_used_in_its_own_cells_only(lesson):
+    """Thus all other cells do the same whether it is blank or solved, and need to run once only."""
+    assert list(leaks(nbformat.read(lesson.notebook, as_version=4))) == []
+
+
+# ── A whole run ──
+
+
 NBVAL = """
 import resource, sys, pytest
-verdict = pytest.main(["--nbval-lax", "-q", "--color=no", "-p", "no:cacheprovider", sys.argv[1]])
+
+class Silent:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item):
+        yield
+        told = [out.text for out in item.test_outputs if out.get("name") == "stderr"]
+        assert not told, told
+
+options = ["--nbval-lax", "-q", "--color=no", "-p", "no:cacheprovider"]
+verdict = pytest.main([*options, sys.argv[1]], plugins=[Silent()])
 print(f"peak of the kernel: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20:.1f} GB")
 sys.exit(verdict)
 """
@@ -105,13 +126,27 @@ def without_network():
     return []
 
 
+def blank_and_solved(lesson):
+    """A lesson as a reader goes through it: each exercise is run as it ships, and again when it is solved."""
+    shipped = nbformat.read(lesson.notebook, as_version=4)
+    notebook, order = paste(shipped, solutions(lesson)), [cell.id for cell in shipped.cells]
+    for number in reversed(exercises(lesson.number)):
+        name = number.replace(".", "-")
+        start, end = order.index(f"exercise-{name}"), order.index(f"exercise-{name}-why")
+        blank = [new_code_cell(cell.source, id=f"blank-{cell.id}") for cell in shipped.cells[start:end]]
+        blank[1].metadata.tags, blank[1].execution_count = ["nbval-check-output"], 1
+        blank[1].outputs = [new_output("stream", text=f"{Verdict(number, BLANK)}\n")]
+        notebook.cells[start:start] = blank
+    return notebook
+
+
 @pytest.mark.notebook
 @EACH
-def test_a_solved_lesson_passes_nbval_offline_cell_by_cell(lesson, tmp_path):
-    """Blank, as it ships, it is run by the browser tests."""
+def test_a_lesson_passes_nbval_offline_cell_by_cell(lesson, tmp_path):
+    """Its one whole run: no cell raises or writes on stderr; each check says that its exercise waits, then passes."""
     shutil.copy(NOTEBOOKS / "conftest.py", tmp_path)
-    solved = paste(nbformat.read(lesson.notebook, as_version=4), solutions(lesson))
-    nbformat.write(solved, tmp_path / lesson.notebook.name)
+    notebook = blank_and_solved(lesson)
+    nbformat.write(notebook, tmp_path / lesson.notebook.name)
     command = [*without_network(), sys.executable, "-c", NBVAL, tmp_path / lesson.notebook.name]
     start = time.monotonic()
     run = subprocess.run(command, capture_output=True, text=True)
@@ -119,7 +154,7 @@ def test_a_solved_lesson_passes_nbval_offline_cell_by_cell(lesson, tmp_path):
     count = len(exercises(lesson.number))
     assert run.returncode == 0, run.stdout[-3000:]
     assert f"{count} of {count} exercises solved" in run.stdout
-    code = sum(cell.cell_type == "code" for cell in solved.cells)
+    code = sum(cell.cell_type == "code" for cell in notebook.cells)
     assert re.search(rf"^{code} passed in", run.stdout, re.MULTILINE)
     (memory,) = re.findall(r"^peak of the kernel: (.+) GB$", run.stdout, re.MULTILINE)
     online = "" if without_network() else " (bubblewrap is not here: network left on)"

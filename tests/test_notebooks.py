@@ -18,32 +18,42 @@ CELLS = [
 ]
 
 
-@pytest.fixture
-def lesson(tmp_path):
-    path = tmp_path / "01_filters.ipynb"
-    cells = [new_markdown_cell("# Tiny", id="title")]
-    cells += [new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(CELLS)]
-    nbformat.write(new_notebook(cells=cells), path)
+def written(folder, cells):
+    path = folder / "01_filters.ipynb"
+    cells = [new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(cells)]
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Tiny", id="title"), *cells]), path)
     return path
 
 
-def test_two_runs_give_the_same_bytes(lesson):
-    first = nbformat.writes(notebooks.run(lesson))
-    nbformat.write(nbformat.reads(first, as_version=4), lesson)
-    assert nbformat.writes(notebooks.run(lesson)) == first
+@pytest.fixture(scope="module")
+def lesson(tmp_path_factory):
+    """A notebook, what was in its file before, and what came of running it."""
+    path = written(tmp_path_factory.mktemp("notebooks"), CELLS)
+    before = path.read_bytes()
+    return path, before, notebooks.run(path)
 
 
 def test_what_is_kept_and_what_is_not(lesson):
-    notebook = notebooks.run(lesson)
+    path, _, notebook = lesson
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5, 6]
     assert "execution" not in code[0].metadata and "widgets" not in notebook.metadata
     _, says, bar, picture, slider, answer = code
-    assert [(output.name, output.text) for output in says.outputs] == [("stdout", f"here {lesson.parent.name}\n")]
+    assert [(output.name, output.text) for output in says.outputs] == [("stdout", f"here {path.parent.name}\n")]
     assert bar.outputs == []
     assert set(picture.outputs[0].data) == {"image/jpeg", "text/plain"}
     assert list(slider.outputs[0].data) == ["text/plain"]
     assert answer.outputs[0].data["text/plain"] == "42"
+
+
+def test_the_command_alone_writes_the_file_and_two_runs_give_the_same_bytes(lesson, monkeypatch, capsys):
+    path, before, notebook = lesson
+    assert path.read_bytes() == before
+    nbformat.write(notebook, path)
+    first = path.read_bytes()
+    monkeypatch.setattr("sys.argv", ["notebooks", str(path)])
+    notebooks.main()
+    assert first == path.read_bytes() != before and capsys.readouterr().out.startswith("01_filters.ipynb: ")
 
 
 def test_printed_pieces_are_joined():
@@ -56,30 +66,20 @@ def test_printed_pieces_are_joined():
     assert [output.text for output in notebooks.normalise(notebook).cells[0].outputs] == ["one two"]
 
 
-def test_the_file_is_written_only_by_the_command(lesson, monkeypatch, capsys):
-    before = lesson.read_bytes()
-    notebooks.run(lesson)
-    assert lesson.read_bytes() == before
-    monkeypatch.setattr("sys.argv", ["notebooks", str(lesson)])
-    notebooks.main()
-    assert lesson.read_bytes() != before and capsys.readouterr().out.startswith("01_filters.ipynb: ")
-
-
-def test_a_cell_that_raises_stops_the_run_and_leaves_the_file(lesson):
-    notebook = nbformat.read(lesson, as_version=4)
-    notebook.cells.append(new_code_cell("1 / 0", id="broken"))
-    nbformat.write(notebook, lesson)
-    before = lesson.read_bytes()
+def test_a_cell_that_raises_stops_the_run_and_leaves_the_file(tmp_path):
+    path = written(tmp_path, ["1 / 0"])
+    before = path.read_bytes()
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
-        notebooks.run(lesson)
-    assert lesson.read_bytes() == before
+        notebooks.run(path)
+    assert path.read_bytes() == before
 
 
-def test_an_error_that_a_cell_is_tagged_for_stays_in_the_outputs(lesson):
-    notebook = nbformat.read(lesson, as_version=4)
-    notebook.cells.append(new_code_cell("1 / 0", id="broken", metadata={"tags": ["raises-exception"]}))
-    nbformat.write(notebook, lesson)
-    assert notebooks.run(lesson).cells[-1].outputs[0].ename == "ZeroDivisionError"
+def test_an_error_that_a_cell_is_tagged_for_stays_in_the_outputs(tmp_path):
+    path = written(tmp_path, ["1 / 0"])
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].metadata.tags = ["raises-exception"]
+    nbformat.write(notebook, path)
+    assert notebooks.run(path).cells[-1].outputs[0].ename == "ZeroDivisionError"
 
 
 def test_a_notebook_that_is_no_lesson_is_one_clear_error(monkeypatch, capsys):

@@ -156,18 +156,24 @@ class FrontEnd:
         return [state["value"] for widget, state in self.sent if widget == image and state.get("value")]
 
 
-@pytest.fixture
-def front_end():
+@pytest.fixture(scope="module")
+def kernel():
     from jupyter_client.manager import start_new_kernel
 
     manager, client = start_new_kernel(kernel_name="python3")
     try:
-        made = FrontEnd(manager, client)
-        made.run(PANELS)
-        yield made
+        yield manager, client
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def front_end(kernel):
+    """A kernel without a panel. It is the same for all tests, since importing torch takes longer than most of them."""
+    cleaner = FrontEnd(*kernel)
+    cleaner.run(f"{PANELS}\nfor each in living():\n    each.close()\n    assert each.wait()")
+    return FrontEnd(*kernel)
 
 
 def test_the_first_picture_comes_by_itself_and_a_knob_brings_the_next(front_end):
@@ -253,7 +259,7 @@ def test_a_cell_that_is_run_again_stops_its_former_panel(front_end):
     front_end.until(lambda: front_end.run("print(threads())").strip() == "[]")
 
 
-def test_the_kernel_ends_in_good_order_while_a_panel_works(front_end):
+def test_the_kernel_ends_in_good_order_while_a_panel_works(front_end):  # the last test, for it takes the kernel away
     front_end.run("panel(steps)")
     front_end.answer()
     front_end.until(lambda: "Press Run." in front_end.status())

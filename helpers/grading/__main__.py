@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import torch
 from tqdm import tqdm
 
 from helpers.core import lessons
@@ -99,7 +100,8 @@ def grade_all(folder: Path, out: Path, patience: tuple, submit: Submit, wait: Ca
 @contextmanager
 def threads(jobs: int) -> Iterator[tuple[Submit, Callable, int]]:
     """Threads of this process, each of which waits for sandboxed processes."""
-    with futures.ThreadPoolExecutor(jobs) as pool:
+    # they compare while sandboxed processes compute: one thread each, for torch's would spin and slow them all
+    with futures.ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield pool.submit, futures.wait, jobs
 
 

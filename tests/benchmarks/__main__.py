@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks.beside import machine
@@ -30,6 +31,16 @@ def main() -> None:
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
     print(f"{time.perf_counter() - began:.0f} s; written to build/{OUT.name}")
+
+
+def all_rows(names: Sequence[str] = ()) -> list[dict]:
+    """The rows of the benchmarks named, or of all, each printed as soon as it is there."""
+    found = []
+    for name in names or sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py")):
+        for row in importlib.import_module(f"tests.benchmarks.bench_{name}").rows():
+            found.append({"benchmark": name, **row})
+            print(describe(row), flush=True)
+    return found
 
 
 def describe(row: dict) -> str:

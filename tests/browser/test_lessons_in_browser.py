@@ -1,15 +1,17 @@
-"""Every lesson as a reader meets it: opened, run, its panels turned, run and stopped. A lesson joins by existing."""
+"""The panels of every lesson as a reader meets them: drawn, turned, run, stopped. A lesson joins by existing: of its
+code only what its panels need is executed; the whole of it is run by `tests/test_lessons.py`.
+"""
 
 import json
 import time
 
 import nbformat
 import pytest
+from cells import SMALL, slice_for_panels
 from lab import SCREENSHOTS, Page
+from nbformat.v4 import new_code_cell
 
 from helpers.core.lessons import LESSONS
-from helpers.exercises.exercise import exercises
-from helpers.notebooks import unsolved
 
 pytestmark = pytest.mark.limits
 PATHS = [lesson.notebook for lesson in LESSONS]
@@ -17,18 +19,16 @@ TIMES = SCREENSHOTS.parent / "browser.json"
 
 
 class Lesson(Page):
-    """A lesson that has been opened and run, with the seconds that things took."""
+    """The panels of a lesson, in a notebook that has been opened and run, with the seconds that things took."""
 
     def __init__(self, browser, lab, path):
         self.name, self.times = path.stem, {}
-        super().__init__(browser, lab, nbformat.read(path, as_version=4), path.name)
+        notebook = slice_for_panels(nbformat.read(path, as_version=4))
+        notebook.cells.insert(0, new_code_cell(SMALL))
+        super().__init__(browser, lab, notebook, path.name)
         self.note("ready")
-        self.start_all_cells()
-        picture = "() => [...document.querySelectorAll('.jp-OutputArea-output img')].some(i => i.naturalWidth > 1)"
-        self.until(picture)
-        self.note("first picture")
-        self.until("() => window.ran", seconds=600)
-        self.note("all cells")
+        self.run_all_cells()
+        self.note("all panels")
 
     def note(self, what, seconds=None):
         """Keep a time for build/browser.json; default: since the page was opened."""
@@ -57,13 +57,6 @@ def test_no_cell_is_red(lesson):
     assert red == []
     assert all(cell["execution_count"] for cell in cells if cell["source"].strip())
     assert lesson.panels(), "a lesson has at least one panel"
-
-
-def test_every_check_waits_for_its_exercise(lesson):
-    """As it ships: what follows an exercise runs all the same."""
-    notebook = nbformat.from_dict({"cells": lesson.cells(), "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
-    numbers = exercises(int(lesson.name[:2]))
-    assert unsolved(notebook) == {number: f"Exercise {number} — not attempted\n" for number in numbers}
 
 
 def test_panels_draw_their_first_picture_by_themselves(lesson):

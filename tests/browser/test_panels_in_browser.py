@@ -39,7 +39,7 @@ def overlay(heat, image, strength_of_the_overlay):
 
 def fade(image: Image, steps: Annotated[int, (10, 3000, 10)] = 2000, slow: bool = False) -> Iterator[Step]:
     for index in range(1, steps + 1):
-        time.sleep(5 if slow and index > 3 else 0.02)
+        time.sleep(2 if slow and index > 3 else 0.02)
         yield Step(index, steps, image * (1 - index / steps), {"loss": 1 / index, "rest": 1 - index / steps})
 """
 CELLS = [SETUP, "panel(look, overlay, image='coffee')", "panel(fade)"]
@@ -167,7 +167,7 @@ def test_run_shows_progress_a_curve_and_a_scrubber(fade):
     fade.until(lambda: "Saved fade-1.gif" in fade.status())
 
 
-@pytest.mark.parametrize("slow", [False, True], ids=["quick steps", "steps of five seconds"])
+@pytest.mark.parametrize("slow", [False, True], ids=["quick steps", "steps of two seconds"])
 def test_stop_takes_less_than_a_second(page, fade, slow):
     if slow:
         fade.turn("knob-slow")
@@ -176,7 +176,7 @@ def test_stop_takes_less_than_a_second(page, fade, slow):
     assert fade.stop() < 1
     kept = fade.picture()
     if slow:
-        time.sleep(5.5)  # the step that was under way has ended meanwhile
+        time.sleep(2.5)  # the step that was under way has ended meanwhile
         assert fade.picture() == kept and "Stopped" in fade.status()
         fade.turn("knob-slow")
 
