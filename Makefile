@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab check grade test coverage lessons panels attacks notebooks bench vgg clean
+.PHONY: lab check grade test coverage lessons panels attacks notebooks bench gpu vgg clean
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $(ROOT) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_OPTIONS)
@@ -56,6 +56,10 @@ notebooks: $(VENV)/installed
 # ours beside its peers in one run, written to build/bench.json
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks
+
+# on a machine with CUDA: the tests that take a device, the panels of the lessons, the benchmarks; all in build/gpu.json
+gpu: $(VENV)/installed
+	$(BIN)/python -m tests.gpu
 
 # the optional network vgg16_edges; its package asks for TensorFlow, which only its training needs
 vgg: $(VENV)/installed

@@ -19,9 +19,15 @@ def device(request):
     return request.param
 
 
+def pytest_addoption(parser):
+    parser.addoption("--on-gpu", action="store_true", help="networks and pictures start where the course puts them")
+
+
 @pytest.fixture(autouse=True)
-def pictures_on_the_cpu(monkeypatch):
+def pictures_on_the_cpu(monkeypatch, request):
     """Networks and pictures start on the CPU, as on most machines; a test moves to its `device` by itself."""
+    if request.config.getoption("--on-gpu"):
+        return
     monkeypatch.setattr("helpers.core.compute.device", lambda: torch.device("cpu"))
 
 

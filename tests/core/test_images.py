@@ -219,3 +219,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         images.write_atomically(path, half)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
+def test_one_number_that_is_not_finite_is_found(wrong, device):
+    values = torch.tensor([[-3e38, 0.0], [3e38, 1.0]], device=device)  # whose sum and spread are not finite
+    assert images.all_finite(values) and images.all_finite(values[:0])
+    for place in ((0, 0), (1, 1)):
+        spoilt = values.clone()
+        spoilt[place] = wrong
+        assert not images.all_finite(spoilt)
