@@ -127,16 +127,10 @@ class Incremental:
                 _paste(stage.inputs[0], *whole, crops[i], top, left)
                 _paste(pieces[i], rows[i], columns[i], crops[i], top, left)
             results, rows, columns = stage.module(crops), rows_out, columns_out
+            firsts = [(stage.first(0, top), stage.first(1, left)) for top, left in zip(tops, lefts, strict=True)]
             pieces = [
                 result[:, r[0] - row : r[1] - row, c[0] - column : c[1] - column]
-                for result, r, c, row, column in zip(
-                    results,
-                    rows,
-                    columns,
-                    [stage.first(0, top) for top in tops],
-                    [stage.first(1, left) for left in lefts],
-                    strict=True,
-                )
+                for result, r, c, (row, column) in zip(results, rows, columns, firsts, strict=True)
             ]
         maps = _empty(len(corners), self.map, *self.map.shape[2:]).copy_(self.map)
         for i, piece in enumerate(pieces):
@@ -150,8 +144,11 @@ def _paste(piece, rows, columns, crop, top, left):
     A crop holds all that is needed, but not always all that changed: a stride may step over the last units.
     """
     height, width = crop.shape[1:]
-    first_row, last_row = max(rows[0], top), min(rows[1], top + height)
-    first_column, last_column = max(columns[0], left), min(columns[1], left + width)
+    first_row, first_column = max(rows[0], top), max(columns[0], left)
+    last_row, last_column = (
+        max(first, min(last, end))
+        for first, last, end in ((first_row, rows[1], top + height), (first_column, columns[1], left + width))
+    )
     crop[:, first_row - top : last_row - top, first_column - left : last_column - left] = piece[
         :, first_row - rows[0] : last_row - rows[0], first_column - columns[0] : last_column - columns[0]
     ]

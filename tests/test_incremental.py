@@ -63,6 +63,20 @@ def test_early_stages_compute_only_what_a_window_can_reach(lite0):
     assert reached[0] < 0.03 and sum(share < 0.2 for share in reached) >= 4
 
 
+@torch.inference_mode()
+def test_windows_that_a_stride_steps_over_change_nothing():
+    """Neither the last rows, behind the last step of a kernel, nor those between two of them are seen."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 2, stride=4), nn.Conv2d(4, 8, 1), nn.Flatten(), nn.Linear(8 * 36, 3))
+    network = Network(model, layers={"logits": ""}, categories="abc", size=25)
+    image, filler = seeded(1, 3, 25, 25), seeded(1, 3, 25, 25, seed=1)
+    corners = [(24, 24), (24, 3), (2, 6), (4, 4)]
+    shortcut = Incremental(network, image, filler, 1)
+    expected = definition(network, image, filler, 1)(corners)
+    assert len(shortcut.stages) >= 1 and torch.allclose(shortcut(corners), expected, atol=1e-6)
+    assert torch.allclose(expected[:3], network(image).expand(3, 3), atol=1e-6)
+
+
 class Shortcutting(nn.Module):
     """Its forward pass does more than call its modules in the order of their registration."""
 

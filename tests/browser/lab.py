@@ -266,6 +266,8 @@ class PanelView:
             stop.click(timeout=2000)
         self.until(lambda: not self.is_running())
         seconds = self.page.page.evaluate("() => performance.now() - window.clicked") / 1000
+        # the words arrive a moment after the button is grey
+        self.until(lambda: any(word in self.status() for word in ("Stopped", "steps in")) or self.error())
         return seconds if "Stopped" in self.status() else None
 
     def knobs(self) -> list[str]:
