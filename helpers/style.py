@@ -79,7 +79,7 @@ def style_objective(
     asked = list(dict.fromkeys([*style_weights, *([content_layer] if content_weight else [])]))
 
     def terms(images):
-        values = network.activations(show(images), asked) if asked else {}
+        values = network.activations(show(images), asked, as_they_lie=True) if asked else {}
         found = {}
         if content_weight:
             found["content"] = content_weight * distance(values[content_layer], target)

@@ -56,8 +56,8 @@ def gram(features: Tensor) -> Tensor:
     """
     if features.ndim != 4:
         raise ValueError(f"features must have shape (N, C, H, W), not {tuple(features.shape)}")
-    flat = features.flatten(2)
-    return flat @ flat.mT / flat.shape[2]  # normalised by H·W, as in Gatys' own code; not by C
+    places = features.permute(0, 2, 3, 1).flatten(1, 2)  # (N, H·W, C), no copy of maps as they lie in a network
+    return places.mT @ places / places.shape[1]  # normalised by H·W, as in Gatys' own code; not by C
 
 
 def gram_distance(grams: Tensor, target: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ def texture_objective(network: Network, image: Tensor, weights: Mapping[str, flo
         targets = {layer: gram(values) for layer, values in network.activations(show(image), weights).items()}
 
     def terms(images):
-        values = network.activations(show(images), weights)
+        values = network.activations(show(images), weights, as_they_lie=True)
         return {layer: weights[layer] * gram_distance(gram(values[layer]), targets[layer]) for layer in weights}
 
     return terms

@@ -44,12 +44,15 @@ class _Reached(Exception):
     """Ends a forward pass once everything asked for has been captured."""
 
 
-def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Tensor]:
+def capture(model: nn.Module, inputs: Tensor, paths: list[str], as_they_lie: bool = False) -> dict[str, Tensor]:
     """Run `model(inputs)` no further than the deepest of `paths` and return what each of them held.
 
     A captured tensor lies on the path from `inputs` to whatever is captured further down, so gradients flow from it,
     through it and to it. The model goes on with a copy, so in-place operations further down cannot overwrite what was
     captured; behind the deepest no copy is needed, as the pass ends there. No hook survives, whatever the model raises.
+
+    Args:
+        as_they_lie: leave out the copy by which `.view()` works on what is handed out.
 
     Raises:
         KeyError: a path names no module.
@@ -63,8 +66,8 @@ def capture(model: nn.Module, inputs: Tensor, paths: list[str]) -> dict[str, Ten
     handles = []
 
     def keep(path, tensor):
-        """Keep a tensor, laid out as tensors usually are, and return the copy to go on with, laid out as it was."""
-        captured[path] = tensor.contiguous()
+        """Keep a tensor and return the copy to go on with, which lies in memory as the tensor did."""
+        captured[path] = tensor if as_they_lie else tensor.contiguous()
         if tensor.requires_grad and not tensor.is_leaf:  # a hook on the caller's own tensor would outlive the pass
             # a gradient in another layout would slow all that is below; and torch's batch norm on the CPU misreads
             # some strides of a single image's gradient (seen in 2.14)

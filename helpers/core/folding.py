@@ -9,6 +9,7 @@ asks for what lies between a convolution and its batch norm.
 import copy
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +74,10 @@ class Folded:
     def _study(self):
         modules = dict(self.model.named_modules())
         self._norms = [path for path, module in modules.items() if _is_norm(module)]
-        self._pairs, self._writes = _look_through(self.model, self.size) if self._norms else ({}, False)
+        self._pairs, self._writes = {}, False
+        if self._norms:
+            with ThreadPoolExecutor(1) as elsewhere:  # where no mode of the caller counts or changes what runs
+                self._pairs, self._writes = elsewhere.submit(_look_through, self.model, self.size).result()
         self._between = {(modules[path], False): path for path in self._pairs}
         self._between |= {(modules[norm], True): path for path, norm in self._pairs.items()}
         touched = [tensor for path in (*self._norms, *self._pairs) for tensor in _tensors(modules[path])]

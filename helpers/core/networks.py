@@ -110,18 +110,22 @@ class Network(nn.Module):
             raise ValueError(f"layer {layer!r} is unknown to {self.name}; layers: {names}") from None
         return layer
 
-    def activations(self, images: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def activations(self, images: Tensor, layers: Iterable[str], as_they_lie: bool = False) -> dict[str, Tensor]:
         """What each of `layers` puts out for `images`, by the name asked for: (N, C, H, W) or (N, D).
 
         The pass runs no further than the deepest of them, gradients flow back to `images`, and nothing later
         overwrites a result.
+
+        Args:
+            as_they_lie: leave maps with their channels side by side in memory, as the network works on them: sooner
+                where many are asked for, but `.view()` may refuse them.
 
         Raises:
             ValueError: an unknown layer, or one that the forward pass never reaches.
         """
         paths = {layer: self.path(layer) for layer in layers}
         wanted = list(dict.fromkeys(paths.values()))
-        captured = capture(self.quickest(wanted), self.normalise(images), wanted)
+        captured = capture(self.quickest(wanted), self.normalise(images), wanted, as_they_lie)
         return {layer: captured[path] for layer, path in paths.items()}
 
     def activation(self, images: Tensor, layer: str) -> Tensor:

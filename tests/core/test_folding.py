@@ -12,6 +12,7 @@ from helpers.core.activations import capture
 from helpers.core.folding import Folded, sharing
 from helpers.core.networks import Network
 from helpers.core.registry import SOURCES
+from helpers.core.relus import ReluRule
 
 PAIRS = {"efficientnet_lite0": 49, "resnet18": 20, "resnet101": 104, "densenet121": 59, "googlenet": 57}
 NORMS = PAIRS | {"densenet121": 121}  # the others stand before their convolution
@@ -217,6 +218,13 @@ def test_what_is_folded_in_inference_mode_serves_gradients_later(untrained):
     assert gradient.abs().max() > 0
 
 
+def test_a_first_pass_under_a_rule_counts_its_relus_once(untrained):
+    network = copy.deepcopy(untrained("resnet18"))
+    with ReluRule("guided") as rule:
+        network(seeded(1, 3, 64, 64))
+    assert rule.met == rule.changed == 17
+
+
 # ── Channels last, all the way ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -262,3 +270,5 @@ def test_no_layout_is_undone_on_the_way(untrained, name, count, device):
     assert all(lies_channels_last(weight) for weight in weights)
     # what goes in and out has the layout that `.view()` takes for granted
     assert all(values.is_contiguous() for values in held.values()) and found.is_contiguous()
+    as_they_lie = network.activations(images, layers, as_they_lie=True)
+    assert all(lies_channels_last(values) and close(values, held[layer]) for layer, values in as_they_lie.items())
