@@ -85,7 +85,10 @@ def rows() -> list[dict]:
         def theirs(frozen, plain=plain, layers=layers, name=name):
             return tutorial(plain, content, style, CONTENT[name], layers, frozen)
 
-        for frozen, recipe in ((False, "PyTorch tutorial's recipe until 2023"), (True, "and today's")):
+        for frozen, recipe in (
+            (False, "PyTorch tutorial's recipe until 2023"),
+            (True, "PyTorch tutorial's recipe today"),
+        ):
             found.append(
                 beside(
                     f"style, {name}, {EVALUATIONS} evaluations, {SIZE} px",
