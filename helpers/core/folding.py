@@ -58,12 +58,14 @@ class Folded:
         convolution or a batch norm is being trained.
         """
         modules = _below(self.model)
+        if any(_is_hooked(module) for module in modules):
+            return self.model  # nor is it studied now: hooks would meet tensors without numbers
         tensors = [tensor for module in modules for tensor in _tensors(module)]
         known = modules, _state(tensors)
         if self._known != known:
             self._known, self._held, self._forms = known, [tensor.detach() for tensor in tensors], {}
             self._study()
-        if not self._norms or self._trained or any(_is_hooked(module) for module in modules):
+        if not self._norms or self._trained:
             return self.model
         asked = {split_path(self.model, path)[::2] for path in paths}  # (module, whether its input is meant)
         opened = frozenset(self._between[each] for each in asked & self._between.keys())
@@ -231,7 +233,7 @@ def _look_through(model, size):
                 read[path] = arguments[0]
 
         module.register_forward_hook(note)
-    kind = next(iter(model.parameters())).dtype
+    kind = next((tensor.dtype for tensor in model.parameters()), None)
     try:
         with torch.no_grad(), _Reads() as reads:
             end = model(torch.empty(1, 3, size, size, device="meta", dtype=kind))

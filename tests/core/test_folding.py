@@ -140,6 +140,12 @@ def test_a_model_that_needs_numbers_to_run_is_not_folded():
     assert close(network.activation(images, ""), network.model(images))
 
 
+def test_a_batch_norm_alone_without_weights_is_one_operation():
+    network, images = Network(nn.Sequential(nn.BatchNorm2d(3, affine=False)), size=16), seeded(1, 3, 16, 16)
+    network.model[0].running_var.fill_(4)
+    assert close(network.activation(images, "0"), network.model(images)) and not norms(network.quickest())
+
+
 def test_whoever_hooks_on_to_the_model_meets_its_passes(lite0):
     met, images = [], seeded(1, 3, 32, 32)
     handle = lite0.model.blocks[0].register_forward_hook(lambda *_: met.append("hook"))
