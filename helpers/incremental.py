@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from helpers.core.activations import ReceptiveField
+from helpers.core.fields import ReceptiveField
 from helpers.core.folding import sharing
 from helpers.core.networks import Network
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.core.activations import ReceptiveField
 from helpers.core.arguments import at_least, single
+from helpers.core.fields import ReceptiveField
 from helpers.core.images import check
 from helpers.core.networks import Layer, Network
 from helpers.core.photos import batches

@@ -81,8 +81,9 @@ def test_what_runs_beside_a_strangers_answers_imports_only_what_is_given():
     from helpers.exercises.calls import GIVEN
 
     inside = {name for name in ROOMS if name.startswith("grading.inside")}
+    asked_for = {"core.networks": {"core.fields"}}  # exercise 3.2: imported only when `receptive_field` is called
     for name in [*GIVEN, *inside]:
-        assert ARROWS[name] <= {*GIVEN, *inside, "core"}, name
+        assert ARROWS[name] - asked_for.get(name, set()) <= {*GIVEN, *inside, "core"}, name
 
 
 def test_every_room_has_one_subject():

@@ -82,14 +82,14 @@ def test_any_layer_of_any_network_has_neurons(untrained, name):
         assert found.gradient.shape == (2, 3, 64, 64) and found.gradient.isfinite().all()
 
 
-def test_no_hook_survives_an_error_in_the_middle_of_a_neuron(lite0):
+def test_no_hook_survives_an_error_in_the_middle_of_a_neuron():
     class Broken(nn.Module):
         def forward(self, x):
             raise ZeroDivisionError
 
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), Broken(), nn.Conv2d(2, 2, 1))
     network = Network(model)
-    network._traces[(4, 4)] = {"3": lite0._traced("blocks.0", 4)}  # a broken model cannot be traced
+    network.shape = lambda *_: (2, 4, 4)  # which a broken model cannot tell
     with pytest.raises(ZeroDivisionError):
         neurons(network, pictures(dtype=torch.float32), "3", 0)
     assert nothing_left_behind()

@@ -1,17 +1,20 @@
 """Networks that take pictures: one class around any model, and the ways to get one of the registry."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from helpers.core import compute
-from helpers.core.activations import ReceptiveField, Trace, capture, split_path, trace
+from helpers.core.activations import capture, shapes, split_path
 from helpers.core.arguments import known
 from helpers.core.folding import Folded
 from helpers.core.images import check
 from helpers.core.registry import SOURCES, Source
+
+if TYPE_CHECKING:
+    from helpers.core.fields import ReceptiveField
 
 # In a signature these say what a plain string or number stands for.
 Layer = Annotated[str, "layer"]  # a readable name or a module path of the network beside it
@@ -57,7 +60,7 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.as_tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.as_tensor(std).view(1, 3, 1, 1), persistent=False)
         self._folded = Folded(self.model, size)
-        self._traces: dict[tuple[int, int], dict[str, Trace]] = {}
+        self._looked_through: dict[tuple, dict] = {}  # what `shapes` and `trace` found, by them and the image's size
 
     def train(self, mode: bool = False) -> "Network":
         """A network to look at stays in evaluation mode, whatever is asked."""
@@ -134,21 +137,23 @@ class Network(nn.Module):
 
     def shape(self, layer: str, size: int | tuple[int, int] | None = None) -> tuple[int, ...]:
         """The shape of a layer's output for one image of `size`: (C, H, W) or (D,)."""
-        return self._traced(layer, size).shape
+        return self._found(shapes, layer, size)
 
-    def receptive_field(self, layer: str, size: int | tuple[int, int] | None = None) -> ReceptiveField:
+    def receptive_field(self, layer: str, size: int | tuple[int, int] | None = None) -> "ReceptiveField":
         """The pixels that each unit of a layer can see in images of `size` (default: the network's own)."""
-        return self._traced(layer, size).field
+        from helpers.core.fields import trace  # a stranger's answer works where that room is not
 
-    def _traced(self, layer, size):
+        return self._found(trace, layer, size)
+
+    def _found(self, look_through, layer, size):
         size = size or self.size
         size = (size, size) if isinstance(size, int) else tuple(size)
-        if size not in self._traces:
-            self._traces[size] = trace(self.model, size)
-        path = self.path(layer)
-        if path not in self._traces[size]:
+        if (look_through, size) not in self._looked_through:
+            self._looked_through[look_through, size] = look_through(self.model, size)
+        found, path = self._looked_through[look_through, size], self.path(layer)
+        if path not in found:
             raise ValueError(f"layer {layer!r} is not reached by the forward pass of {self.name}")
-        return self._traces[size][path]
+        return found[path]
 
     def category(self, category: int | str) -> int:
         """The index of a class given by index or by name.
