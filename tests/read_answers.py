@@ -1,6 +1,7 @@
 """The answers that stand in for readers: solutions, second solutions, and plausible mistakes with what they earn.
 
-A mistake's cell is headed by what its check says: `# %% 3.1 — not yet: …`.
+A mistake's cell is headed by what its check says: `# %% 3.1 — not yet: …`; one of `more.py` by nothing where it is
+right, and by `not yet` where it must not pass, whatever is said.
 """
 
 from dataclasses import dataclass
@@ -26,9 +27,11 @@ class Answer:
 
 
 def read_all(kind: str) -> list[Answer]:
-    """Every answer of one kind: "solution", "second" or "mistakes"."""
+    """Every answer of one kind: "solution", "second", "mistakes" or, where there are any, "more"."""
     found = []
     for lesson in LESSONS:
+        if kind == "more" and not (lesson.answers / "more.py").exists():
+            continue
         imports, cells = from_script(lesson.answers / f"{kind}.py")
         found += [Answer(number, source, imports, note or "passed") for number, note, source in cells]
     return found

@@ -3,10 +3,12 @@
 import ast
 import importlib
 import inspect
+import math
 import re
 import sys
 import textwrap
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -25,13 +27,15 @@ from helpers.grading.assemble import exercise_cells
 
 KNOWN = exercises()
 BLANKS = [cell for lesson in LESSONS for cell in exercise_cells(nbformat.read(lesson.notebook, as_version=4)).values()]
-SOLUTIONS, SECOND, MISTAKES = (read_all(kind) for kind in ("solution", "second", "mistakes"))
+SOLUTIONS, SECOND, MISTAKES, MORE = (read_all(kind) for kind in ("solution", "second", "mistakes", "more"))
 SEEDS = range(3)
+NAN = float("nan")
 
 
-def verdict(number, namespace, seed=None):
+def verdict(number, namespace, seed=None, changed=lambda found: found):
+    """Of a function as it is, or of one whose answers are changed."""
     function = namespace[KNOWN[number].name]
-    return KNOWN[number].verdict(lambda *arguments: answer(function, arguments), seed)
+    return KNOWN[number].verdict(lambda *arguments: changed(answer(function, arguments)), seed, trusted=True)
 
 
 def said(number, namespace, capsys):
@@ -76,6 +80,96 @@ def test_a_mistake_is_told_by_name_whatever_the_numbers_drawn(mistake, capsys):
     assert said(mistake.number, space, capsys) == expected + "\n"
 
 
+@pytest.mark.parametrize("other", MORE, ids=lambda a: f"{a.number} {a.verdict}")
+def test_what_is_right_passes_however_it_is_written_and_no_shortcut_does(other):
+    space = other.namespace()
+    assert {verdict(other.number, space, seed).outcome for seed in SEEDS} == {other.verdict}
+
+
+# ── What is right in other types, with guards, in other containers ──
+
+
+def deeply(change):
+    """`change` of every tensor of an answer; gradients that it came with stay."""
+
+    def changed(found):
+        if isinstance(found, (list, tuple)):
+            return type(found)(map(changed, found))
+        if not isinstance(found, torch.Tensor):
+            return found
+        new = change(found)
+        if hasattr(found, "slopes"):
+            new.slopes = found.slopes
+        return new
+
+    return changed
+
+
+def exchanged(found):
+    """Lists for tuples, tuples for lists."""
+    if not isinstance(found, (list, tuple)):
+        return found
+    return (tuple if isinstance(found, list) else list)(map(exchanged, found))
+
+
+def of_kind(old, new):
+    return deeply(lambda tensor: tensor.to(new) if tensor.dtype in old else tensor)
+
+
+RIGHT = {
+    "float32": of_kind([torch.float64], torch.float32),
+    "int32": of_kind([torch.int64], torch.int32),
+    "int16": of_kind([torch.int64], torch.int16),
+    "uint8": of_kind([torch.bool], torch.uint8),
+    "int64": of_kind([torch.bool], torch.int64),
+    "another container": exchanged,
+}
+
+
+@pytest.mark.parametrize("changed", RIGHT.values(), ids=list(RIGHT))
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda a: a.number)
+def test_right_values_pass_in_every_type_that_holds_them(solution, changed):
+    space = solution.namespace()
+    assert {verdict(solution.number, space, seed, changed).outcome for seed in SEEDS} == {"passed"}
+
+
+class Guarded(ast.NodeTransformer):
+    """Adds a little below every fraction line; with `roots` to every root and length as well."""
+
+    def __init__(self, little, roots):
+        self.little, self.roots = little, roots
+
+    def guard(self, node):
+        return ast.BinOp(node, ast.Add(), ast.Constant(self.little))
+
+    def visit_BinOp(self, node):
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Div) and not isinstance(node.right, ast.Constant):
+            node.right = self.guard(node.right)
+        return node
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        called = getattr(node.func, "attr", "")
+        return self.guard(node) if self.roots and called in ("sqrt", "norm") else node
+
+
+UNGUARDED = ["7.1"]  # equal pictures have an infinite PSNR, says the statement
+
+
+@pytest.mark.parametrize(("little", "roots"), [(1e-8, True), (1e-5, False)])
+@pytest.mark.parametrize(
+    "solution", [each for each in SOLUTIONS + SECOND if each.number not in UNGUARDED], ids=lambda a: a.number
+)
+def test_a_guard_against_division_by_zero_is_no_mistake(solution, little, roots):
+    tree = Guarded(little, roots).visit(ast.parse(solution.source))
+    space = replace(solution, source=ast.unparse(ast.fix_missing_locations(tree))).namespace()
+    assert {verdict(solution.number, space, seed).outcome for seed in SEEDS} == {"passed"}
+
+
+# ── What is no answer ──
+
+
 @pytest.mark.parametrize("number", KNOWN)
 def test_what_is_no_answer_is_refused(number, capsys):
     name = KNOWN[number].name
@@ -100,20 +194,62 @@ def test_what_is_no_answer_is_refused(number, capsys):
         assert said(number, space, capsys).startswith(f"Exercise {number} — not yet: "), wrong
 
 
+PLAIN = [
+    *(0, -3, 10**400, 0.5, NAN, math.inf, 1j, True, "", "words", b"bytes", ..., [], (), {}, {"a": 1}, set()),
+    *([None], [[]], [1, 2], (1, 2, 3), [[1, 2], [3]], {1: [2]}, [1.0, "a"], (torch.ones(1), None)),
+    *(torch.tensor(each) for each in (NAN, 1, True, 1j, [], [1.0, 2.0])),
+    *(torch.zeros(0, 3), torch.ones(2, 2, 2, 2, 2), torch.ones(2, 2).to_sparse(), torch.ones(1).to_sparse()),
+    *(torch.zeros(3, device="meta"), torch.zeros((), device="meta"), torch.ones(3, dtype=torch.uint16)),
+    *([torch.ones(2, 2)] * 2, (torch.tensor(NAN),) * 2),
+]
+NEARLY = {  # the right answer with one thing changed
+    "of another shape": lambda t: t[None],
+    "the first alone": lambda t: t[0] if t.ndim else t[None],
+    "nothing": lambda t: t[:0] if t.ndim else t[None],
+    "flat": lambda t: t.flatten()[None],
+    "complex": lambda t: t.to(torch.complex64),
+    "sparse": lambda t: t.to_sparse(),
+    "float16": lambda t: t.half(),
+    "bfloat16": lambda t: t.bfloat16(),
+    "elsewhere": lambda t: t.to("meta"),
+    "NaN": lambda t: t.double() * NAN,
+    "infinite": lambda t: t.double().nan_to_num() * 0 + math.inf,
+    "whole numbers": lambda t: (t.double().nan_to_num() * 0 + 77).to(torch.uint32),
+    "other numbers": lambda t: -t.double().nan_to_num() - 1,
+}
+ODD = {
+    **{name: deeply(change) for name, change in NEARLY.items()},
+    "as a list": lambda found: found.tolist() if isinstance(found, torch.Tensor) else [found],
+    "in a tuple": lambda found: (found,),
+    "in a dictionary": lambda found: {"answer": found},
+    "in words": str,
+}
+
+
 @pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda a: a.number)
-def test_an_answer_of_another_type_or_shape_is_refused(solution):
-    """The right values with one thing changed; answers that are no tensors are wrapped in a list."""
-    function = solution.namespace()[KNOWN[solution.number].name]
+def test_an_odd_answer_is_refused_in_words_wherever_it_comes(solution):
+    """Outcome and message, not an error of the check: neither at once nor after some calls with right answers."""
+    exercise, space = KNOWN[solution.number], solution.namespace()
+    for odd in PLAIN:
+        found = exercise.verdict(lambda *_, odd=odd: odd, 0, trusted=True)
+        assert found.outcome == "not yet" and found.message and len(found.difference) <= 500, odd
+    calls = 0
 
-    def changed(change):
-        def student(*arguments):
-            found = answer(function, arguments)
-            return change(found) if isinstance(found, torch.Tensor) and found.is_floating_point() else [found]
+    def after(right, change):
+        def changed(found):
+            nonlocal calls
+            calls += 1
+            return found if calls <= right else change(found)
 
-        return KNOWN[solution.number].verdict(student)
+        return changed
 
-    for change in (torch.Tensor.half, lambda t: t[None], lambda t: t * float("nan"), lambda t: -t - 1):
-        assert changed(change).outcome == "not yet"
+    for name, change in ODD.items():
+        if solution.number in ("3.2", "3.4") and name in NEARLY:
+            continue  # these return numbers, which hold no tensor
+        for right in (0, 1, 3):
+            calls = 0
+            found = verdict(solution.number, space, 0, after(right, change))
+            assert calls <= right or (found.outcome == "not yet" and found.message), (name, right)
 
 
 def test_messages_are_short_and_give_no_numbers_away():
@@ -260,6 +396,29 @@ def test_what_a_call_may_not_do():
 
     with pytest.raises(NotYet, match=re.escape("it calls helpers.exercises.saliency._joined: write the lines")):
         answer(peeps, (torch.rand(1, 3, 4, 4),))
+
+    def stumbles(image):
+        from helpers.core.priors import total_variation
+
+        return total_variation(image, 1 / 0 if total_variation(image).sum() else 0)
+
+    with pytest.raises(NotYet, match=re.escape(told)):
+        answer(stumbles, (torch.rand(1, 3, 4, 4),))
+    used = torch.rand(2, requires_grad=True)
+    used.grad = torch.ones(2)
+
+    def clears(x):
+        x.grad = None
+        (3 * x).sum().backward()
+        return x.grad
+
+    def adds(x):
+        (3 * x).sum().backward()
+        return x.grad
+
+    with pytest.raises(NotYet, match="it changes what it was given"):
+        answer(clears, (used,))
+    assert answer(adds, (used,)).tolist() == [4, 4], "an old gradient that shows is for the check to tell"
     network = toy(head=torch.rand(2, 12))
     assert answer(lambda n, x: n.activation(x, "logits"), (network, torch.rand(1, 3, 2, 2))).shape == (1, 2)
 
@@ -270,7 +429,17 @@ def test_what_a_call_may_not_do():
         (None, torch.zeros(2), "it returns None; is a return missing?"),
         ([0.0, 0.0], torch.zeros(2), "it should return a tensor, not a list of 2"),
         (torch.zeros(3), torch.zeros(2), "the shape is (3,), but should be (2,) here"),
-        (torch.zeros(2), torch.zeros(2).double(), "the numbers are float32, but should be float64 as the input is"),
+        (torch.zeros(2).half(), torch.zeros(2), "the numbers are float16, but should be float32 or float64"),
+        (torch.zeros(2), torch.zeros(2).long(), "the numbers are float32, but should be whole numbers"),
+        (torch.zeros(2).bool(), torch.zeros(2).long(), "the numbers are bool, but should be whole numbers"),
+        (torch.zeros(2), torch.zeros(2).bool(), "the numbers are float32, but should be True and False"),
+        (2 * torch.ones(2).int(), torch.ones(2).bool(), "shape and type are right, but 2 of 2 values not"),
+        (torch.zeros(2) + 0j, torch.zeros(2), "the numbers are complex64, but should be real"),
+        (
+            torch.zeros(2).to_sparse(),
+            torch.zeros(2),
+            "it should return an ordinary tensor, not one that is sparse, nested or quantised",
+        ),
         (torch.zeros(2, device="meta"), torch.zeros(2), "the answer is on meta, but the input is on cpu"),
         (torch.tensor([0, float("nan")]), torch.zeros(2), "the answer holds NaN"),
         (torch.tensor([0.0, 1.0]), torch.zeros(2), "shape and type are right, but 1 of 2 values not"),
@@ -294,8 +463,74 @@ def test_compare_accepts_what_is_right_and_tells_a_known_mistake():
     compare(torch.tensor(1.5), 1.5)
     compare((np.int64(2), np.float32(0.5)), (2, 0.5))
     compare([torch.ones(1), 2], (torch.ones(1), 2))
+    compare(torch.ones(2), torch.ones(2).double() + 1e-6)
+    compare(torch.ones(2).int(), torch.ones(2).long())
+    compare(torch.ones(2).int(), torch.ones(2).bool())
+    compare(torch.tensor([1e-6, 1.0]), torch.tensor([0.0, 1.0]))  # beside the largest it is nothing
     with pytest.raises(NotYet, match="the sign is turned"):
         compare(-torch.ones(2), torch.ones(2), {"another": torch.zeros(2), "the sign is turned": -torch.ones(2)})
+
+
+def test_a_teacher_is_told_where_an_answer_differs():
+    def difference(found, truth):
+        with pytest.raises(NotYet) as told:
+            compare(found, truth, {"the sign is turned": -truth} if isinstance(truth, torch.Tensor) else None)
+        return told.value.difference
+
+    truth = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).double()
+    start = "tensor float64 [2, 2] where tensor float64 [2, 2] is right"
+    assert difference(-truth, truth) == f"{start}; worst at [1, 1]: -4, right is 4"
+    assert difference(truth * torch.tensor([1, NAN]), truth).startswith(f"{start}; worst at [0, 1]: nan, right is 2")
+    assert difference(torch.ones(3), truth) == "tensor float32 [3] where tensor float64 [2, 2] is right"
+    assert difference((1, 3), (1, 2)) == "number 2 of 2: 3 where 2 is right"
+    assert difference("x" * 900, 2).startswith("a str") or len(difference("x" * 900, 2)) <= 500
+    wrong = KNOWN["8.4"].verdict(lambda features, dy, dx: features)
+    assert wrong.difference.startswith("tensor float64 [2, 3, 5, 7] where") and wrong.difference not in str(wrong)
+
+
+def test_an_error_of_the_check_itself_is_the_judges_to_tell(monkeypatch):
+    monkeypatch.setattr("helpers.exercises.exercise._known", {})
+
+    @exercise("0.1", "double")
+    def broken(student, draw):
+        compare(student(1) + 1, 2)
+
+    known = exercise_module._known["0.1"]
+    assert known.verdict(lambda x: "1").message == "the answer cannot be compared (TypeError)"
+    with pytest.raises(TypeError):
+        known.verdict(lambda x: "1", trusted=True)
+
+
+def test_gradients_outlive_the_graph():
+    x, y, plain = torch.rand(3, requires_grad=True), torch.rand(3, requires_grad=True), torch.rand(3)
+    found = answer(lambda a, b, c: (a * c).square(), (x, y, plain))
+    by_x, by_y = found.slopes
+    assert torch.allclose(by_x, 2 * x * plain**2) and by_y is None
+    assert torch.autograd.grad(found.sum(), found)[0].tolist() == [1, 1, 1], "the graph is still there"
+    assert answer(lambda a: torch.ones(2, requires_grad=True), (x,)).slopes == [None]
+    for cut in (lambda a: a.detach(), lambda a: [a], lambda a: a.shape and None, lambda a: 2.0):
+        assert not hasattr(answer(cut, (x,)), "slopes")
+    assert not hasattr(answer(lambda c: c.clone().requires_grad_(), (plain,)), "slopes")
+
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(context, a):
+            return a.clone()
+
+        @staticmethod
+        def backward(context, gradient):
+            raise RuntimeError
+
+    assert not hasattr(answer(Broken.apply, (x,)), "slopes")
+
+
+def test_a_refusal_inside_the_function_is_passed_on():
+    def far_away(x):
+        raise NotYet("said elsewhere", "here and there")
+
+    with pytest.raises(NotYet, match="said elsewhere") as told:
+        answer(far_away, (1,))
+    assert told.value.difference == "here and there"
 
 
 def test_the_draws_are_new_every_time_and_the_same_for_a_seed(device):

@@ -27,7 +27,8 @@ GIVEN = (
     "exercises.calls",
     "exercises.toys",
 )
-ASKED_FOR = ("core.activations.distance", "core.images.psnr")  # in a given module, but exercises are to write them
+# in a given module, but exercises are to write them
+ASKED_FOR = ("core.activations.distance", "core.images.psnr", "core.networks.Network.receptive_field")
 
 
 class NotAttempted(Exception):
@@ -35,7 +36,15 @@ class NotAttempted(Exception):
 
 
 class NotYet(Exception):
-    """The answer is not right; the message names the likely mistake in one line."""
+    """The answer is not right; the message names the likely mistake in one line.
+
+    Attributes:
+        difference: for a teacher: where the answer differs, with what should stand there.
+    """
+
+    def __init__(self, message: str = "", difference: str = ""):
+        super().__init__(message)
+        self.difference = difference
 
 
 def is_blank(function) -> bool:
@@ -52,26 +61,62 @@ def is_blank(function) -> bool:
 def answer(function, arguments: tuple):
     """What `function` returns for copies of `arguments`.
 
+    Where that is one tensor through which gradients flow back to arguments that ask for them, its attribute `slopes`
+    is the list of those gradients of its sum: they outlive the way to another process, the graph does not.
+
     Raises:
         NotAttempted: it is blank or raises NotImplementedError.
-        NotYet: it raises, changes what it was given, or lets the course's own function do the work.
+        NotYet: it raises, changes what it was given, or lets the course's own function do the work. One that is raised
+            inside is passed on.
     """
     if is_blank(function):
         raise NotAttempted
     given = deepcopy(arguments)
-    with torch.enable_grad(), _silence():
+    problem = None
+    with torch.enable_grad(), _silence(), _watched() as ours:
         try:
-            with _watched() as ours:
-                found = function(*given)
+            found = function(*given)
+            _note_slopes(found, given)
         except NotImplementedError:
-            raise NotAttempted from None
+            problem = NotAttempted()
+        except NotYet as raised:
+            problem = raised
         except (Exception, SystemExit) as error:
-            raise NotYet(f"it raises {type(error).__name__}{_first_line(error)}") from None
-    if ours:
+            problem = NotYet(f"it raises {type(error).__name__}{_first_line(error)}")
+    if ours:  # told even if it fails then, as it does where the course's own function is out of reach
         raise NotYet(f"it calls {ours[0]}: write the lines yourself")
-    if not _same(given, arguments):
+    if problem:
+        raise problem from None
+    changed = not _same(given, arguments) or (
+        # an old gradient that shows in the answer is for the check to tell; one that is only cleared is told here
+        not _same(_gradients(given), _gradients(arguments))
+        and isinstance(found, Tensor)
+        and _same(answer(function, _without_gradients(arguments)), found)
+    )
+    if changed:
         raise NotYet("it changes what it was given; work on a copy")
     return found
+
+
+def _gradients(arguments):
+    """The gradients that came along with tensors, where there are any."""
+    return [each.grad for each in arguments if isinstance(each, Tensor) and each.is_leaf]
+
+
+def _without_gradients(arguments):
+    fresh = deepcopy(arguments)
+    for each in fresh:
+        if isinstance(each, Tensor) and each.is_leaf:
+            each.grad = None
+    return fresh
+
+
+def _note_slopes(found, given):
+    asking = [each for each in given if isinstance(each, Tensor) and each.requires_grad]
+    if not (asking and isinstance(found, Tensor) and found.requires_grad):
+        return
+    with contextlib.suppress(Exception):  # a graph that cannot be walked has no slopes
+        found.slopes = list(torch.autograd.grad(found.sum(), asking, retain_graph=True, allow_unused=True))
 
 
 def _first_line(error):
@@ -94,7 +139,7 @@ def _watched():
         room = _room(frame) if event == "call" else None
         if room is None:
             return
-        name = f"{room}.{frame.f_code.co_name}"
+        name = f"{room}.{frame.f_code.co_qualname}"
         if (room not in GIVEN or name in ASKED_FOR) and not _is_import(frame):
             called.append(f"helpers.{name}")
 
@@ -120,8 +165,10 @@ def _is_import(frame):
 
 
 def _same(given, before):
-    """Whether arguments are what they were, bit for bit."""
+    """Whether things are what they were, bit for bit. Where there was None, anything may have come."""
     if isinstance(before, Tensor):
+        if not isinstance(given, Tensor):
+            return False
         return given.shape == before.shape and torch.equal(given.nan_to_num(), before.nan_to_num())
     if isinstance(before, (list, tuple)):
         return len(given) == len(before) and all(map(_same, given, before))

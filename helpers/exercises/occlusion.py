@@ -281,12 +281,21 @@ def _last(scores, image, patch):
 # ── 3.4: is the map right? ──
 
 
-@exercise("3.4", "area_by_levels", cases=[(5, 6, (2, 9, 1, 12, 6)), (4, 3, (5, 7)), (3, 4, (12,))])
-def area_by_levels(student, draw, height, width, sizes):
+LEVELS = [  # height, width, pixels of each level, the least importance and the steps between levels
+    (5, 6, (2, 9, 1, 12, 6), -2.0, 1.0),
+    (4, 3, (5, 7), 0.0, 3.0),
+    (3, 4, (12,), 1.0, 1.0),
+    (4, 6, (3, 8, 1, 7, 5), 1e-4, 1e-8),
+]
+
+
+@exercise("3.4", "area_by_levels", cases=LEVELS)
+def area_by_levels(student, draw, height, width, sizes, least, step):
     # small weights, so that softmax is never so sure that nothing matters
     network = toy(head=0.2 * draw.normal(4, 3 * height * width), mean=draw.uniform(3).tolist())
     before, after = draw.uniform(1, 3, height, width), draw.uniform(1, 3, height, width)
-    category, levels = draw.integer(0, 3), _descending(draw.normal(1, len(sizes)))[0]
+    category, count = draw.integer(0, 3), len(sizes)
+    levels = least + step * _descending(torch.arange(count).to(before) + draw.uniform(1, count, high=0.5))[0]
     importance = levels.repeat_interleave(torch.tensor(sizes, device=levels.device))
     importance = importance[draw.order(height * width)].view(height, width)
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from helpers.exercises.calls import NotYet
-from helpers.exercises.exercise import compare, exercise, stand_in
+from helpers.exercises.exercise import agrees, compare, exercise, fits, stand_in
 from helpers.exercises.toys import toy
 
 # ── 9.1: where the content went ──
@@ -264,14 +264,10 @@ def _moments(picture, fewer=0):
 
 def _as_one(found, truth):
     """Whether every picture of `found` has mean and covariance of that of `truth`, as with another kind of root."""
-    if not isinstance(found, torch.Tensor) or (found.shape, found.dtype) != (truth.shape, truth.dtype):
+    if not fits(found, truth):
         return False
-    pairs = zip(found.detach().to(truth.device), truth, strict=True)
-    return all(
-        torch.allclose(a, b, atol=1e-9)
-        for one, other in pairs
-        for a, b in zip(_moments(one), _moments(other), strict=True)
-    )
+    pairs = zip(found.detach().to(truth), truth, strict=True)
+    return all(agrees(_moments(one), _moments(other)) for one, other in pairs)
 
 
 @stand_in("9.3", weaker="each channel is stretched by itself")

@@ -3,15 +3,24 @@
 from dataclasses import dataclass
 
 PASSED, BLANK, WRONG = "passed", "not attempted", "not yet"
+UNJUDGED = "not judged"  # the judge itself has failed
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How an answer was found: `outcome` is PASSED, BLANK or WRONG; `message` says what to look at."""
+    """How an answer was found.
+
+    Attributes:
+        number: of the exercise.
+        outcome: PASSED, BLANK, WRONG or UNJUDGED.
+        message: what to look at.
+        difference: for a teacher: where the answer differs, with what should stand there; at most 500 characters.
+    """
 
     number: str
     outcome: str
     message: str = ""
+    difference: str = ""
 
     def __str__(self):
         return f"Exercise {self.number} — {self.outcome}{f': {self.message}' if self.message else ''}"

@@ -61,14 +61,6 @@ def amplified(weights, contrast):
     return (0.5 + 0.5 * weights / (contrast * weights.abs().max())).clamp(0, 1)
 
 
-# %% 1.1 — not yet: the numbers are float32, but should be float64 as the input is
-
-
-def amplified(weights, contrast):
-    weights = weights.float()
-    return (0.5 + 0.5 * contrast * weights / weights.abs().max()).clamp(0, 1)
-
-
 # %% 1.1 — not yet: it changes what it was given; work on a copy
 
 
@@ -84,6 +76,14 @@ def amplified(weights, contrast):
     from helpers.filters import rescale
 
     return (0.5 + contrast * (rescale(weights) - 0.5)).clamp(0, 1)
+
+
+# %% 1.1 — not yet: the numbers are float16, but should be float32 or float64
+
+
+def amplified(weights, contrast):
+    weights = weights.half()
+    return (0.5 + 0.5 * contrast * weights / weights.abs().max()).clamp(0, 1)
 
 
 # %% 1.2 — not yet: the other two colours are black, which the network does not see as zero
@@ -745,21 +745,6 @@ def gabor_pairs(angles, height, width, frequency, sigma, aspect):
     pairs = torch.stack([bell * torch.cos(turn), bell * torch.cos(turn + math.pi / 2)], dim=1)
     pairs = pairs - pairs.mean((2, 3), keepdim=True)
     return pairs / pairs.abs().sum((2, 3), keepdim=True)
-
-
-# %% 1.4 — not yet: the numbers are float32, but should be float64 as the input is
-
-
-def gabor_pairs(angles, height, width, frequency, sigma, aspect):
-    y = torch.arange(height).to(angles)[:, None] - (height - 1) / 2
-    x = torch.arange(width).to(angles)[None, :] - (width - 1) / 2
-    cos, sin = angles.cos()[:, None, None], angles.sin()[:, None, None]
-    along, across = x * cos + y * sin, y * cos - x * sin
-    bell = torch.exp(-(along**2 + aspect**2 * across**2) / (2 * sigma**2))
-    turn = 2 * math.pi * frequency * along
-    pairs = torch.stack([bell * torch.cos(turn), bell * torch.cos(turn + math.pi / 2)], dim=1)
-    pairs = pairs - pairs.mean((2, 3), keepdim=True)
-    return (pairs / pairs.square().sum((2, 3), keepdim=True).sqrt()).float()
 
 
 # %% 1.4 — not yet: it calls helpers.gabor.gabor: write the lines yourself

@@ -107,17 +107,6 @@ def merge(values, images, maps, numbers):
     return values, images.gather(1, order)
 
 
-# %% 3.1 — not yet: of the 2 things returned, number 1: the numbers are float32, but should be float64 as the input is
-
-
-def merge(values, images, maps, numbers):
-    k = values.shape[1]
-    values = torch.cat([values, maps.amax(dim=(2, 3)).T], dim=1).float()
-    images = torch.cat([images, numbers.expand(len(values), -1)], dim=1)
-    values, order = values.topk(k)
-    return values, images.gather(1, order)
-
-
 # %% 3.1 — not yet: it changes what it was given; work on a copy
 
 
@@ -357,6 +346,28 @@ def field_of(layers, unit):
         jump *= stride
     top, left = start + unit[0] * jump, start + unit[1] * jump
     return size, jump, top, left, top + size, left + size
+
+
+# %% 3.2 — not yet: it calls helpers.core.networks.Network.receptive_field: write the lines yourself
+
+
+def field_of(layers, unit):
+    from helpers.core.networks import Network
+
+    modules = [torch.nn.Conv2d(3, 3, kernel, stride, padding) for kernel, stride, padding in layers]
+    field = Network(torch.nn.Sequential(*modules)).receptive_field(str(len(layers) - 1), 96)
+    return field.size[0], field.stride[0], field.box(*unit)
+
+
+# %% 3.2 — not yet: it calls helpers.core.fields.trace: write the lines yourself
+
+
+def field_of(layers, unit):
+    from helpers.core.fields import trace
+
+    modules = [torch.nn.Conv2d(3, 3, kernel, stride, padding) for kernel, stride, padding in layers]
+    field = trace(torch.nn.Sequential(*modules), (96, 96))[str(len(layers) - 1)]
+    return field.size[0], field.stride[0], field.box(*unit)
 
 
 # %% 3.3 — not yet: the window flush with the border is there twice where the stride leaves no rest
@@ -666,3 +677,16 @@ def area_by_levels(network, before, after, importance, category):
     from helpers.occlusion import deletion
 
     return deletion(network, before, importance, category).area
+
+
+# %% 3.4 — not yet: the number is not right yet
+
+
+def area_by_levels(network, before, after, importance, category):
+    shares, scores = [0.0], [network.probabilities(before)[0, category]]
+    importance = (importance * 100).round() / 100
+    for level in importance.unique().flip(0):
+        changed = importance >= level
+        scores.append(network.probabilities(torch.where(changed, after, before))[0, category])
+        shares.append(changed.double().mean().item())
+    return torch.trapezoid(torch.stack(scores), scores[0].new_tensor(shares)).item()

@@ -515,19 +515,6 @@ def book_scores(network, images, plain, categories, steps):
     return (images - plain) * total / steps
 
 
-# %% 4.3 — not yet: the numbers are float32, but should be float64 as the input is
-
-
-def book_scores(network, images, plain, categories, steps):
-    images, plain, network = images.float(), plain.float(), network.float()
-    total = torch.zeros_like(images)
-    for i in range(steps):
-        pixels = (plain + (i + 0.5) / steps * (images - plain)).requires_grad_()
-        scores = network(pixels)[range(len(images)), categories]
-        total += torch.autograd.grad(scores.sum(), pixels)[0]
-    return (images - plain) * total / steps
-
-
 # %% 4.3 — not yet: it calls helpers.saliency.integrated_gradients: write the lines yourself
 
 
@@ -773,7 +760,7 @@ def relu_backward(x, gradient, rule, ceiling):
     return gradient
 
 
-# %% 4.4 — not yet: it calls helpers.core.relus.__init__: write the lines yourself
+# %% 4.4 — not yet: it calls helpers.core.relus.ReluRule.__init__: write the lines yourself
 
 
 def relu_backward(x, gradient, rule, ceiling):

@@ -147,6 +147,18 @@ def objective_gradient(network, images, categories, weight):
     return torch.autograd.grad(scores.sum() - weight * (moved - zero).square().sum(), moved)[0]
 
 
+# %% 5.1 — not yet: it changes what it was given; work on a copy
+
+
+def objective_gradient(network, images, categories, weight):
+    images.grad = None
+    images.requires_grad_()
+    scores = network(images)[range(len(images)), categories]
+    penalty = weight * (images - network.mean_pixel.view(1, 3, 1, 1)).square().sum()
+    (scores.sum() - penalty).backward()
+    return images.grad
+
+
 # %% 5.1 — not yet: the shape is (1, 3, 4, 5), but should be (3, 3, 4, 5) here
 
 
@@ -492,7 +504,7 @@ def smooth_step(gradients, power):
     return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
 
 
-# %% 5.3 — not yet: the numbers are complex128, but should be float64 as the input is
+# %% 5.3 — not yet: the numbers are complex128, but should be real
 
 
 def smooth_step(gradients, power):

@@ -511,6 +511,28 @@ def restart_objectives(network, layer, images, target, decay, tv, alpha, beta):
     return features + decay * norm + tv * variation
 
 
+# %% 7.3 — not yet: the answer is cut off from the images: no gradient can flow back to them
+
+
+def restart_objectives(network, layer, images, target, decay, tv, alpha, beta):
+    features = (network.activation(images, layer) - target).square().flatten(1).sum(1) / target.square().sum()
+    norm = (2 * (images - network.mean_pixel.view(1, 3, 1, 1))).abs().pow(alpha).mean((1, 2, 3))
+    across, down = F.pad(images.diff(dim=3), (0, 1)), F.pad(images.diff(dim=2), (0, 0, 0, 1))
+    variation = (across**2 + down**2).pow(beta / 2).mean((1, 2, 3))
+    return (features + decay * norm + tv * variation).detach().requires_grad_()
+
+
+# %% 7.3 — not yet: a part of the answer is cut off from the images: the gradient that flows back is not all of it
+
+
+def restart_objectives(network, layer, images, target, decay, tv, alpha, beta):
+    features = (network.activation(images, layer) - target).square().flatten(1).sum(1) / target.square().sum()
+    norm = (2 * (images - network.mean_pixel.view(1, 3, 1, 1))).abs().pow(alpha).mean((1, 2, 3))
+    across, down = F.pad(images.diff(dim=3), (0, 1)), F.pad(images.diff(dim=2), (0, 0, 0, 1))
+    variation = (across**2 + down**2).pow(beta / 2).mean((1, 2, 3))
+    return features + (decay * norm + tv * variation).detach()
+
+
 # %% 7.3 — not yet: it calls helpers.core.priors.total_variation: write the lines yourself
 
 

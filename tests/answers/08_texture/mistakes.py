@@ -132,7 +132,7 @@ def new_choices(source):
     return new
 
 
-# %% 8.1 — not yet: the map holds True and False, not float32 numbers
+# %% 8.1 — not yet: the numbers are float32, but should be True and False
 
 
 def new_choices(source):
@@ -291,19 +291,6 @@ def window_distances(sample, window, weight):
     out = sample.new_zeros(sample.shape[2] - k, sample.shape[3] - k)
     for y in range(sample.shape[2] - k):
         for x in range(sample.shape[3] - k):
-            difference = sample[0, :, y : y + k, x : x + k] - window[0]
-            out[y, x] = (weight * difference**2).sum() / weight.sum()
-    return out
-
-
-# %% 8.2 — not yet: the numbers are float32, but should be float64 as the input is
-
-
-def window_distances(sample, window, weight):
-    k = len(weight)
-    out = torch.zeros(sample.shape[2] - k + 1, sample.shape[3] - k + 1)
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
             difference = sample[0, :, y : y + k, x : x + k] - window[0]
             out[y, x] = (weight * difference**2).sum() / weight.sum()
     return out
