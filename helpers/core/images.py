@@ -233,11 +233,12 @@ def write_atomically(path, write):
     """Call `write(file)` on a temporary neighbour of `path` and move it there only when it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False) as file:
-        try:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+    os.close(descriptor)
+    try:
+        with open(name, "w+b") as file:  # a full disk may not tell before it is closed
             write(file)
-        except BaseException:
-            file.close()
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

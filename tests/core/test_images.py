@@ -1,6 +1,7 @@
 """Pictures of every kind become the same kind of tensor, and bad ones say so in one line."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -218,6 +219,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
     with pytest.raises(OSError, match="disk full"):
         images.write_atomically(path, half)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+    def full(file):
+        file.write(b"new")
+        os.close(file.fileno())  # so that closing the file fails, as it does on a full disk
+
+    with pytest.raises(OSError):
+        images.write_atomically(path, full)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
