@@ -1,26 +1,30 @@
-"""Grade a folder of submissions: one folder a student, each with any number of the lessons' notebooks.
+"""Grade a folder of submissions: one folder a student, with the lessons' notebooks anywhere in it.
 
 python -m helpers.grading submissions --out grades
 """
 
 import argparse
 import hashlib
+import io
 import json
+import math
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
-import nbformat
 import torch
 from tqdm import tqdm
 
 from helpers.core import lessons
 from helpers.core.images import write_atomically
+from helpers.exercises.verdict import UNJUDGED
 from helpers.grading import report, sandbox, submissions
-from helpers.grading.assemble import Unreadable, from_submission
+from helpers.grading.answers import Answer
 from helpers.grading.grade import grade, points, ungraded
 
 HELPERS = Path(__file__).parent.parent
@@ -30,22 +34,41 @@ Submit = Callable[..., object]  # (function, *arguments) → a future
 # ── What has been graded already ──
 
 
-def fingerprint(lesson: int, answers: dict[str, str], patience: tuple) -> str:
+def fingerprint(lesson: int, answers: dict[str, list[Answer]], patience: tuple) -> str:
     """Changes when the answers, the lesson, the checks, what they stand on or the patience do."""
-    digest = hashlib.sha256(json.dumps([lesson, answers, patience], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([lesson, answers, patience], sort_keys=True, default=asdict).encode())
     code = [path for folder in ("core", "exercises", "grading") for path in sorted((HELPERS / folder).rglob("*.py"))]
     for path in [lessons.lesson(lesson).notebook, *code]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _kept(path, mark):
-    """The result that an earlier run has left, if it still holds."""
+def _kept(path, mark, lesson):
+    """The result that an earlier run has left, if it still holds and is whole."""
     try:
         kept = json.loads(path.read_text())
-        return kept["result"] if kept["fingerprint"] == mark else None
-    except (OSError, ValueError, KeyError, TypeError):
+        result = kept["result"]
+        return result if kept["fingerprint"] == mark and _shape(result) == _shape(ungraded(lesson)) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _shape(result):
+    verdicts = result["verdicts"].items()
+    return type(result["seconds"]), {n: {key: type(value) for key, value in each.items()} for n, each in verdicts}
+
+
+def _judged(result):
+    return all(verdict["outcome"] != UNJUDGED for verdict in result["verdicts"].values())
+
+
+def _our_fault(lesson, answers, error):
+    """The result where grading itself fails: what was tried is not judged, and costs nothing."""
+    result = ungraded(lesson)
+    for number in answers.keys() & result["verdicts"].keys():
+        result["verdicts"][number] |= {"outcome": UNJUDGED, "answer": answers[number][0].source}
+    why = f"our own fault: {type(error).__name__}: {str(error)[:200]}; nothing is counted against the student"
+    return result | {"problem": why}
 
 
 def grade_all(folder: Path, out: Path, patience: tuple, submit: Submit, wait: Callable, width: int) -> report.Grades:
@@ -56,39 +79,41 @@ def grade_all(folder: Path, out: Path, patience: tuple, submit: Submit, wait: Ca
         submit, wait, width: where the work is done, see `threads`.
     """
     grades: report.Grades = {student: {} for student in submissions.students(folder)}
-    handed_in = submissions.find(folder)
-    with tqdm(total=len(handed_in), unit="notebook", desc="grading") as bar:
+    names, running = submissions.file_names(grades), {}
+    with tqdm(total=len(grades), unit="student", desc="grading") as bar:
 
-        def note(handed, result):
-            grades[handed.student][handed.lesson] = result
-            bar.set_postfix_str(f"{handed.student} {handed.lesson}: {points(result)}/{len(result['verdicts'])}")
-            bar.update()
-
-        running = {}
+        def note(student, handed, result):
+            said = {"problem": handed.problem, "remark": handed.remark}
+            grades[student][handed.lesson] = result = result | {key: words for key, words in said.items() if words}
+            solved = f"{points(result)}/{len(result['verdicts'])}"
+            bar.set_postfix_str(f"{report.shortened(student)} {handed.lesson}: {solved}")
 
         def collect():
             for future in wait(list(running), return_when="FIRST_COMPLETED").done:
-                handed, path, mark = running.pop(future)
-                result = future.result()
-                text = json.dumps({"fingerprint": mark, "result": result}).encode()
-                write_atomically(path, lambda file, text=text: file.write(text))
-                note(handed, result)
+                student, handed, path, mark = running.pop(future)
+                try:
+                    result = future.result()
+                except Exception as error:
+                    result = _our_fault(handed.lesson, handed.answers, error)
+                if _judged(result):
+                    text = json.dumps({"fingerprint": mark, "result": result}).encode()
+                    write_atomically(path, lambda file, text=text: file.write(text))
+                note(student, handed, result)
 
-        for handed in handed_in:
-            try:
-                released = nbformat.read(lessons.lesson(handed.lesson).notebook, as_version=4)
-                answers = from_submission(handed.read(), released)
-            except Unreadable as problem:
-                note(handed, ungraded(handed.lesson) | {"problem": str(problem)})
-                continue
-            path = out / "results" / handed.student / f"{handed.lesson:02}.json"
-            mark = fingerprint(handed.lesson, answers, patience)
-            if (kept := _kept(path, mark)) is not None:
-                note(handed, kept)
-                continue
-            running[submit(grade, handed.lesson, answers, *patience)] = handed, path, mark
-            while len(running) >= width:
-                collect()
+        for student in grades:
+            for handed in submissions.find(folder, student):
+                if handed.problem:
+                    note(student, handed, ungraded(handed.lesson) if handed.lesson else dict(report.NO_LESSON))
+                    continue
+                path = out / "results" / names[student] / f"{handed.lesson:02}.json"
+                mark = fingerprint(handed.lesson, handed.answers, patience)
+                if (kept := _kept(path, mark, handed.lesson)) is not None:
+                    note(student, handed, kept)
+                    continue
+                running[submit(grade, handed.lesson, handed.answers, *patience)] = student, handed, path, mark
+                while len(running) >= width:
+                    collect()
+            bar.update()
         while running:
             collect()
     return grades
@@ -126,33 +151,70 @@ def cluster(address: str) -> Iterator[tuple[Submit, Callable, int]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Grade as the command line says; 0 when everything has been graded."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console may not know the letters of a name
+    options = _options(arguments)
+    work = cluster(options.dask) if options.dask else threads(options.jobs)
+    with _nothing_lost(), work as where, _nothing_lost():  # inside too, since leaving `work` would await what runs
+        grades = grade_all(options.submissions, options.out, (options.cell, options.notebook), *where)
+        report.write(grades, options.out)
+        print(report.screen(grades))
+        print(f"Written to {options.out}: grades.csv, grades.json and a page for each student.")
+    return 0
+
+
+def _options(arguments):
+    """What the command line says; what cannot be is refused before anything is started."""
     parser = argparse.ArgumentParser(prog="python -m helpers.grading", description="Grade a folder of submissions.")
     parser.add_argument("submissions", type=Path, help="a folder that holds a folder for each student")
     parser.add_argument("--out", type=Path, default=Path("grades"), help="where the report goes (default: grades)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks at once (default: all cores)")
     parser.add_argument("--dask", metavar="ADDRESS", help="a dask.distributed scheduler to send the work to")
-    parser.add_argument("--cell", type=float, default=20.0, help="seconds for a cell or an exercise (default: 20)")
-    parser.add_argument("--notebook", type=float, default=120.0, help="seconds for nbval's run (default: 120)")
+    parser.add_argument("--cell", type=float, default=20.0, help="processor seconds for an exercise (default: 20)")
+    parser.add_argument("--notebook", type=float, default=120.0, help="processor seconds for nbval (default: 120)")
     options = parser.parse_args(arguments)
     for name in ("jobs", "cell", "notebook"):
-        if getattr(options, name) <= 0:
+        if not 0 < getattr(options, name) < math.inf:
             parser.error(f"--{name} must be more than 0, not {getattr(options, name)}")
-    if not options.dask and (warning := sandbox.unprotected()):
-        print(f"Warning: {warning}.", file=sys.stderr)
     try:
-        submissions.students(options.submissions)  # a wrong folder is told before anything is started
-        with cluster(options.dask) if options.dask else threads(options.jobs) as where:
-            grades = grade_all(options.submissions, options.out, (options.cell, options.notebook), *where)
+        submissions.students(options.submissions)
+        _usable(options.out, options.submissions)
     except ValueError as error:
         parser.error(str(error))
+    if not options.dask and (warning := sandbox.unprotected()):
+        print(f"Warning: {warning}.", file=sys.stderr)
+    return options
+
+
+def _usable(out, folder):
+    """Refuse a folder that the report cannot be written to."""
+    place = Path(os.path.realpath(out))
+    try:
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"--out must be a folder, not the file {out}")
+        if any(path.exists() and path.samefile(folder) for path in (place, *place.parents)):
+            raise ValueError(f"--out must lie outside {folder}, where it would be a student: {out} does not")
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise ValueError(f"--out cannot be written to: {error}") from None
+
+
+@contextmanager
+def _nothing_lost():
+    """Whatever ends the run early, one line says that it may go on."""
+    try:
+        yield
     except KeyboardInterrupt:
-        print("\nInterrupted. What has been graded is kept: the same command grades the rest.", file=sys.stderr)
-        sandbox.kill_all()
-        os._exit(130)  # the threads that wait for them would start the next
-    report.write(grades, options.out)
-    print(report.screen(grades))
-    print(f"Written to {options.out}: grades.csv, grades.json and a page for each student.")
-    return 0
+        why, status = "Interrupted", 130
+    except OSError as error:  # above all, a full disk
+        why, status = f"Ended: {error}", 1
+    else:
+        return
+    print(f"\n{why}. What has been graded is kept: the same command grades the rest.", file=sys.stderr, flush=True)
+    sandbox.kill_all()
+    os._exit(status)  # the threads that wait for them would start the next
 
 
 if __name__ == "__main__":

@@ -1,22 +1,13 @@
-"""Answers out of a notebook or a script, and into a released lesson. Nothing else of a submission is ever used:
-edited checks, outputs, tags and cells elsewhere have no effect.
-"""
+"""Answers into a released lesson: the cells of its exercises and checks, and what a script of answers holds."""
 
 import ast
-import json
 import re
 from copy import deepcopy
 from pathlib import Path
 
 from nbformat import NotebookNode
 
-LARGEST = 50_000_000  # bytes of a submission
-LONGEST = 200_000  # characters of one answer
 HEADER = re.compile(r"^# %% (\d\.\d+)(?: — (.*))?$", re.MULTILINE)
-
-
-class Unreadable(ValueError):
-    """A submission that is no notebook; the message says why in one line."""
 
 
 def exercise_cells(notebook: NotebookNode) -> dict[str, NotebookNode]:
@@ -68,68 +59,3 @@ def from_script(path: Path) -> tuple[str, list[tuple[str, str | None, str]]]:
         (number, note, source.strip())
         for number, note, source in zip(cells[::3], cells[1::3], cells[2::3], strict=True)
     ]
-
-
-def from_submission(submission: bytes, released: NotebookNode) -> dict[str, str]:
-    """The answers of a submitted notebook by number, where they differ from the blank of the released lesson.
-
-    An answer is what stands in the exercise's cell and in cells that the reader put directly below it. JupyterLab
-    gives the upper half of a split cell a new id, and copies metadata to both: either of the two is enough.
-
-    Raises:
-        Unreadable: the file is too large, no JSON, or no notebook.
-    """
-    blanks = {number: cell.source for number, cell in exercise_cells(released).items()}
-    home = {cell.id: number for number, cell in exercise_cells(released).items()}
-    known = {cell.id for cell in released.cells}
-    found: dict[str, list[str]] = {}
-    number = None  # of the exercise that a cell belongs to
-    for kind, name, metadata, source in _cells(submission):
-        own = home.get(name) or (metadata.get("exercise") if name not in known else None)
-        if own in blanks:
-            number = own
-        elif name in known or "check" in _tags(metadata):
-            number = None
-        if number and kind == "code" and source.strip():
-            found.setdefault(number, []).append(source)
-    answers = {number: "\n\n".join(sources) for number, sources in found.items()}
-    for number, answer in answers.items():
-        if len(answer) > LONGEST:
-            raise Unreadable(f"the answer to {number} has {len(answer)} characters; {LONGEST} are allowed")
-    return {number: answer for number, answer in answers.items() if answer.strip() != blanks[number].strip()}
-
-
-def _tags(metadata):
-    tags = metadata.get("tags")
-    return tags if isinstance(tags, list) else []
-
-
-def _cells(submission):
-    """The cells of a notebook file as (kind, id, metadata, source), whatever else is wrong with it."""
-    if len(submission) > LARGEST:
-        raise Unreadable(f"the file is larger than the {LARGEST / 1e6:.0f} MB that are allowed")
-    try:
-        notebook = json.loads(submission.decode("utf-8-sig", "replace"))
-    except (ValueError, RecursionError):
-        raise Unreadable("the file is not JSON") from None
-    version = notebook.get("nbformat") if isinstance(notebook, dict) else None
-    if version == 4:
-        cells = notebook.get("cells")
-    elif version == 3:
-        sheets = notebook.get("worksheets")
-        cells = [cell for sheet in sheets for cell in sheet.get("cells", [])] if isinstance(sheets, list) else None
-    else:
-        raise Unreadable(f"the file is no notebook of version 3 or 4 (nbformat: {str(version)[:20]})")
-    if not isinstance(cells, list):
-        raise Unreadable("the notebook has no cells")
-    for cell in cells:
-        if isinstance(cell, dict):
-            metadata = cell.get("metadata")
-            source = cell.get("source", cell.get("input", ""))
-            source = "".join(map(str, source)) if isinstance(source, list) else str(source)
-            yield (
-                cell.get("cell_type"),
-                str(cell.get("id")),
-                metadata if isinstance(metadata, dict) else {},
-                source.encode("utf-8", "replace").decode(),  # half a surrogate pair cannot be written
-            )

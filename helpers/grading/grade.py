@@ -10,44 +10,48 @@ import nbformat
 
 from helpers.core import lessons
 from helpers.exercises.verdict import BLANK, PASSED
+from helpers.grading.answers import Answer
 from helpers.grading.assemble import exercise_cells, only_exercises, paste
 from helpers.grading.judge import judge
-from helpers.grading.sandbox import Limits, started
+from helpers.grading.sandbox import PATIENCE, Limits, started
 
 LARGEST_REPORT = 1_000_000  # bytes of what nbval's process says
+NOTHING = {"outcome": BLANK, "message": "", "nbval": "", "answer": "", "difference": ""}
 
 
-def grade(lesson: int, answers: dict[str, str], cell: float = 20.0, notebook: float = 120.0) -> dict:
+def grade(lesson: int, answers: dict[str, list[Answer]], cell: float = 20.0, notebook: float = 120.0) -> dict:
     """What one notebook earns.
 
     Args:
-        answers: sources of exercise cells by number.
-        cell: seconds that one cell or exercise may take.
-        notebook: seconds that nbval's run may take in all.
+        answers: the definitions to try by number, best first.
+        cell: seconds of processor time that one cell or exercise may take.
+        notebook: the same for nbval's run in all.
 
     Returns:
-        `verdicts` by exercise, each with `outcome` and `message` (the judge's) and `nbval`, what the check in the
-        notebook said; and `seconds`.
+        `verdicts` by exercise, each with `outcome` and `message` (the judge's), `nbval`, what the check in the notebook
+        said, `answer`, the source that was judged, and `difference`, where it differs from what is right; and
+        `seconds`, by the clock.
     """
     start = time.perf_counter()
-    blank = ungraded(lesson)
+    result = ungraded(lesson)
     said = _nbval(lesson, answers, cell, notebook) if answers else {}
-    for verdict in judge(lesson, answers, seconds=cell):
-        if verdict.number in blank["verdicts"]:
-            claimed = said.get(verdict.number, "") if verdict.number in answers else ""
-            blank["verdicts"][verdict.number] = {
-                "outcome": verdict.outcome,
-                "message": verdict.message,
-                "nbval": claimed,
-            }
-    return blank | {"seconds": round(time.perf_counter() - start, 1)}
+    for judgement in judge(lesson, answers, seconds=cell):
+        verdict = judgement.verdict
+        result["verdicts"][verdict.number] |= {
+            "outcome": verdict.outcome,
+            "message": verdict.message,
+            "nbval": said.get(verdict.number, "") if verdict.number in answers else "",
+            "answer": judgement.source,
+            "difference": verdict.difference,
+        }
+    return result | {"seconds": round(time.perf_counter() - start, 1)}
 
 
 def ungraded(lesson: int) -> dict:
     """What a notebook without answers earns."""
     numbers = exercise_cells(nbformat.read(lessons.lesson(lesson).notebook, as_version=4))
     return {
-        "verdicts": {number: {"outcome": BLANK, "message": "", "nbval": ""} for number in numbers},
+        "verdicts": {number: dict(NOTHING) for number in numbers},
         "seconds": 0.0,
     }
 
@@ -65,13 +69,14 @@ def points(result: dict) -> int:
 def _nbval(lesson, answers, cell, seconds):
     """What the checks in the notebook say, by number; nothing after a crash."""
     found = lessons.lesson(lesson)
-    notebook = only_exercises(paste(nbformat.read(found.notebook, as_version=4), answers), found.first_cell)
-    program = [sys.executable, "-m", "helpers.grading.nbval_run", found.notebook.name, str(cell)]
-    limits = Limits(seconds=int(seconds))
-    with started(program, limits) as process:
-        try:
-            output, _ = process.communicate(nbformat.writes(notebook).encode(), timeout=seconds)
-            said = json.loads(output[:LARGEST_REPORT])
+    sources = {number: candidates[0].source for number, candidates in answers.items() if candidates[0].source}
+    notebook = only_exercises(paste(nbformat.read(found.notebook, as_version=4), sources), found.first_cell)
+    program = [sys.executable, "-m", "helpers.grading.nbval_run", found.notebook.name, str(PATIENCE * cell)]
+    try:
+        with started(program, Limits(seconds=int(seconds))) as running:
+            until = running.within(seconds)
+            running.write(nbformat.writes(notebook).encode(), until)
+            said = json.loads(running.rest(LARGEST_REPORT, until))
             return {str(number): " ".join(str(text).split())[:300] for number, text in said.items()}
-        except Exception:  # too slow, ended before it had read the notebook, or its words are forged
-            return {}
+    except Exception:  # too slow, ended before it had read the notebook, or its words are forged
+        return {}

@@ -2,25 +2,23 @@
 submission ever runs.
 """
 
-import os
-import select
 import sys
-import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from helpers.exercises.calls import NotAttempted, NotYet
-from helpers.exercises.exercise import exercises
-from helpers.exercises.verdict import BLANK, WRONG, Verdict
+from helpers.exercises.exercise import Exercise, exercises
+from helpers.exercises.verdict import BLANK, PASSED, UNJUDGED, WRONG, Verdict
+from helpers.grading.answers import Answer
 from helpers.grading.inside.wire import receive, send
-from helpers.grading.sandbox import FOR_ANSWERS, Limits, started
+from helpers.grading.sandbox import FOR_ANSWERS, PATIENCE, Excess, Limits, Until, started
 
 PROGRAM = (sys.executable, "-m", "helpers.grading.inside.worker")
 STARTING = 60.0  # seconds that Python and torch may take
 
 
 class Gone(NotYet):
-    """The process has ended, keeps silent, or talks nonsense."""
+    """The process has ended, keeps silent, uses too much, or talks nonsense."""
 
 
 class Worker:
@@ -28,24 +26,32 @@ class Worker:
 
     def __init__(self, limits: Limits):
         self._stack = ExitStack()
-        self._process = self._stack.enter_context(started(PROGRAM, limits, FOR_ANSWERS))
-        os.set_blocking(self._process.stdin.fileno(), False)
-        self.ask(("define", ""), STARTING)
+        self._program = self._stack.enter_context(started(PROGRAM, limits, FOR_ANSWERS))
+        try:
+            self.ask(("define", "0", ""), self.within(STARTING))
+        except BaseException:
+            self.close()
+            raise
 
-    def ask(self, request: tuple, seconds: float):
+    def within(self, seconds: float) -> Until:
+        """From now on so many seconds of processor time."""
+        return self._program.within(seconds)
+
+    def ask(self, request: tuple, until: Until):
         """The answer to a request of `worker.serve`.
 
         Raises:
             NotAttempted, NotYet: as the worker found.
-            Gone: no sensible answer within `seconds`.
+            Gone: no sensible answer in time; the message does not say how long that is.
         """
-        end = time.monotonic() + seconds
         try:
-            send(_Pipe(self._process.stdin, end), request)
-            reply = receive(lambda count: _read(self._process.stdout, count, end))
+            send(_Pipe(self._program, until), request)
+            reply = receive(lambda count: self._program.read(count, until))
             outcome, content = reply
         except TimeoutError:
-            raise Gone(f"it takes longer than {seconds:.0f} seconds") from None
+            raise Gone("it takes too long") from None
+        except Excess as problem:
+            raise Gone(str(problem)) from None
         except (OSError, EOFError):
             raise Gone("it ends the whole process, or needs more memory than is allowed") from None
         except (ValueError, TypeError):
@@ -60,102 +66,99 @@ class Worker:
         self._stack.close()
 
 
+@dataclass
 class _Pipe:
-    """The writing end, which gives up when the other end does not read."""
+    """What `send` writes to."""
 
-    def __init__(self, pipe, end):
-        self._pipe, self._end = pipe, end
+    program: object
+    until: Until
 
     def write(self, data):
-        while data:
-            if not select.select([], [self._pipe], [], max(0.0, self._end - time.monotonic()))[1]:
-                raise TimeoutError
-            data = data[os.write(self._pipe.fileno(), data) :]
+        self.program.write(data, self.until)
 
     def flush(self):
         pass
 
 
-def _read(pipe, count, end):
-    data = bytearray()
-    while len(data) < count:
-        if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
-            raise TimeoutError
-        piece = os.read(pipe.fileno(), min(count - len(data), 1 << 20))
-        if not piece:
-            raise EOFError
-        data += piece
-    return bytes(data)
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on an exercise, and the source of the answer that it is about."""
+
+    verdict: Verdict
+    source: str = ""
 
 
-def judge(lesson: int, answers: dict[str, str], limits: Limits | None = None, seconds: float = 20.0) -> list[Verdict]:
-    """The verdict on every exercise of a lesson, in order.
+def judge(lesson: int, answers: dict[str, list[Answer]], limits: Limits | None = None, seconds: float = 20.0):
+    """The judgements on every exercise of a lesson, in order.
 
     Args:
-        answers: sources of exercise cells by number; a missing one was not attempted.
-        seconds: that one exercise may take; limits of memory, files and processes are those of `limits`.
+        answers: by number, the definitions to try, best first: one that passes is enough.
+        seconds: of processor time that one of them may take; limits of memory, files and processes are in `limits`.
     """
-    known, limits = exercises(lesson), replace(limits or Limits(), seconds=int(10 * seconds))
-    verdicts, worker, broken = {}, None, {}
+    court = _Court(replace(limits or Limits(), seconds=int(30 * seconds)), seconds)
     try:
-        for number, exercise in known.items():
-            if number not in answers:
-                verdicts[number] = Verdict(number, BLANK)
-                continue
-            if worker is None and number not in broken:
-                worker, ended = _defined(answers, broken, limits, seconds)
-                broken |= ended
-            if number in broken:
-                verdicts[number] = Verdict(number, WRONG, broken[number])
-                continue
-            student = _Student(worker, exercise.name, seconds)
-            verdicts[number] = exercise.verdict(student, devices=["cpu"])
-            if student.gone:  # the others get a new process, without the one that ended this
-                verdicts[number] = Verdict(number, WRONG, student.gone)
-                broken[number] = student.gone
-                worker.close()
-                worker = None
+        return [court.judge(exercise, answers.get(number, [])) for number, exercise in exercises(lesson).items()]
     finally:
-        if worker is not None:
-            worker.close()
-    return list(verdicts.values())
+        court.close()
 
 
-def _defined(answers, broken, limits, seconds):
-    """A worker in which all answers are defined but the broken ones, and those that broke while being defined."""
-    broken = dict(broken)
-    while True:
-        worker = Worker(limits)
-        for number, source in answers.items():
-            if number in broken:
-                continue
-            try:
-                worker.ask(("define", source), seconds)
-            except Gone as problem:
-                broken[number] = str(problem)
-                worker.close()
-                break
-            except NotYet as problem:
-                broken[number] = str(problem)
-        else:
-            return worker, broken
+class _Court:
+    """Judges one answer after the other; whoever ends the process in which they run leaves the next a new one."""
+
+    def __init__(self, limits, seconds):
+        self.limits, self.seconds, self.worker = limits, seconds, None
+
+    def judge(self, exercise: Exercise, candidates: list[Answer]) -> Judgement:
+        judgements = []
+        for answer in candidates:
+            judgements.append(Judgement(self.verdict(exercise, answer), answer.source))
+            if judgements[-1].verdict.outcome == PASSED:
+                return judgements[-1]
+        return next((j for j in judgements if j.verdict.outcome != BLANK), Judgement(Verdict(exercise.number, BLANK)))
+
+    def verdict(self, exercise, answer):
+        if answer.problem:
+            return Verdict(exercise.number, WRONG, answer.problem)
+        student = None
+        try:
+            self.worker = self.worker or Worker(self.limits)
+            student = _Student(self.worker, exercise, answer, self.seconds)
+            return exercise.verdict(student, devices=["cpu"], trusted=True)
+        except Exception as error:  # ours, since an answer is plain numbers and words here
+            where = f"{type(error).__name__}: {str(error)[:200]}"
+            return Verdict(exercise.number, UNJUDGED, f"the grader itself failed on this answer ({where})")
+        finally:
+            if student is None or student.gone:
+                self.close()
+
+    def close(self):
+        if self.worker is not None:
+            self.worker.close()
+        self.worker = None
 
 
 class _Student:
-    """Calls the function `name` in a worker as if it were here."""
+    """Calls the function of an exercise in a worker as if it were here."""
 
-    def __init__(self, worker, name, seconds):
-        self._worker, self._name, self._end = worker, name, time.monotonic() + seconds
-        self._seconds, self.gone = seconds, ""
+    def __init__(self, worker, exercise, answer, seconds):
+        self._worker, self._number, self._name, self._source = worker, exercise.number, exercise.name, answer.source
+        self._until, self._seconds = worker.within(seconds), seconds
+        self.gone, self._defined = "", False
 
     def __call__(self, *arguments):
-        left = self._end - time.monotonic()
+        if not self._defined:
+            self._ask(("define", self._number, self._source))
+            self._defined = True
+        return self._ask(("call", self._number, self._name, arguments))
+
+    def _ask(self, request):
         try:
-            if self.gone or left <= 0:
-                raise Gone(self.gone or f"it takes longer than {self._seconds:.0f} seconds")
-            return self._worker.ask(("call", self._name, arguments), left)
+            if self.gone:
+                raise Gone(self.gone)
+            return self._worker.ask(request, self._until)
         except Gone as problem:
-            if "longer than" in str(problem):
-                problem = Gone(f"it takes longer than {self._seconds:.0f} seconds")
-            self.gone = str(problem)
-            raise problem from None
+            self.gone = str(problem).replace("it takes too long", self._too_long())
+            raise Gone(self.gone) from None
+
+    def _too_long(self):
+        return f"it takes longer than {self._seconds:.0f} seconds, or {PATIENCE * self._seconds:.0f} by the clock"

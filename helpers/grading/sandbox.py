@@ -4,17 +4,20 @@ limits. Needs bubblewrap (Linux); without it only the limits hold, and `unprotec
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
-from itertools import count
 from pathlib import Path
+
+import psutil
 
 from helpers.exercises.calls import GIVEN
 
@@ -27,24 +30,33 @@ FOR_ANSWERS = (
     *(f"{name.replace('.', '/')}.py" for name in GIVEN),
     *(str(path.relative_to(HELPERS)) for path in sorted((HELPERS / "grading" / "inside").glob("*.py"))),
 )
-_users = count()
+AT_ONCE = 256  # sandboxes of one process
+PATIENCE = 5.0  # seconds by the clock for each of processor time: others may keep the machine busy
+LOOK = 0.3  # seconds between two looks at what a program uses
+_slots = set(range(AT_ONCE))
 _running: set[subprocess.Popen] = set()
+
+
+class Excess(Exception):
+    """A program has used more than it may; the message says of what."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a sandboxed program may use.
+    """What a sandboxed program may use, with all that it starts.
 
     Attributes:
-        seconds: of processor time; the caller watches the clock.
-        memory: bytes of data.
-        file: bytes of one file; all files together may have four times as many.
+        seconds: of processor time of one process; see `Program.within` for that of all.
+        memory: bytes in all, those in /tmp and /dev/shm counted.
+        file: bytes of one file; /tmp and /dev/shm may each hold four times as many.
+        files: how many in each of both.
         processes: how many at once, threads counted.
     """
 
     seconds: int = 300
     memory: int = 2_000_000_000
     file: int = 50_000_000
+    files: int = 10_000
     processes: int = 200
 
 
@@ -67,15 +79,18 @@ def _bubblewrap():
     return path if path and subprocess.run([path, *test], capture_output=True).returncode == 0 else None
 
 
-def command(program: Sequence[str], limits: Limits, helpers: Sequence[str] | None = None) -> list[str]:
+def command(program: Sequence[str], limits: Limits, helpers: Sequence[str] | None = None, slot: int = 0) -> list[str]:
     """The command that runs `program` in the sandbox.
 
     Args:
         helpers: the files of the course's package that it sees; default: all of them.
+        slot: a number below AT_ONCE that no other sandbox of this process has now.
     """
-    own = asdict(limits) | {"user": 200_000 + os.getpid() % 10_000 * 10 + next(_users) % 10}
+    own = asdict(limits)
     if os.geteuid() or not _bubblewrap():
-        del own["user"]
+        own["processes"] += _processes()
+    else:
+        own["user"] = _user(slot)
     limited = [sys.executable, "-m", "helpers.grading.inside.rlimits", json.dumps(own), *program]
     if not _bubblewrap():
         return limited
@@ -117,12 +132,157 @@ def _environment(home):
     return kept | one | python | {"PATH": path, "HOME": home, "TMPDIR": home, "MPLCONFIGDIR": home}
 
 
+def _user(slot):
+    """A user that nobody else is, since processes are counted by user."""
+    ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    top = max(int(first) + int(count) for first, _, count in ranges)
+    low = min(200_000, top // 2)
+    return low + (os.getpid() * AT_ONCE + slot) % (top - low - 1)
+
+
+def _processes():
+    """How many processes and threads this user has: where a program stays this user, they are counted with its own."""
+    own = (p for p in psutil.process_iter(["uids", "num_threads"]) if p.info["uids"] and p.info["num_threads"])
+    return sum(p.info["num_threads"] for p in own if p.info["uids"].real == os.getuid())
+
+
+@dataclass(frozen=True)
+class Until:
+    """How long a program may take: till it has used so much processor time, or till the clock (monotonic) says so."""
+
+    used: float
+    clock: float
+
+
+class Program:
+    """A program in the sandbox. Whatever it says is read in bounded pieces, and what it uses is watched meanwhile."""
+
+    def __init__(self, process: subprocess.Popen, limits: Limits):
+        self.process, self._limits, self._looked = process, limits, time.monotonic()
+        os.set_blocking(process.stdin.fileno(), False)
+
+    def within(self, seconds: float) -> Until:
+        """From now on so many seconds of processor time, of all its processes together."""
+        return Until(_used(self._all()) + seconds, time.monotonic() + PATIENCE * seconds)
+
+    def write(self, data: bytes, until: Until) -> None:
+        """Write to the program's input.
+
+        Raises:
+            TimeoutError: it does not read.
+            Excess: it uses more than it may.
+            OSError: it has ended.
+        """
+        pipe, data = self.process.stdin, memoryview(data)
+        while data:
+            self._wait([], [pipe], until)
+            data = data[os.write(pipe.fileno(), data[: 1 << 16]) :]
+
+    def read(self, count: int, until: Until) -> bytes:
+        """Exactly so many bytes of its output.
+
+        Raises:
+            EOFError: it has ended before.
+            TimeoutError, Excess: as `write`.
+        """
+        data = bytearray()
+        while len(data) < count:
+            piece = self._piece(count - len(data), until)
+            if not piece:
+                raise EOFError
+            data += piece
+        return bytes(data)
+
+    def rest(self, largest: int, until: Until) -> bytes:
+        """All that it still says until it ends, no more than `largest` bytes.
+
+        Raises:
+            TimeoutError, Excess: as `write`; Excess also if it says more.
+        """
+        self.process.stdin.close()
+        data = bytearray()
+        while piece := self._piece(1 << 20, until):
+            data += piece
+            if len(data) > largest:
+                raise Excess(f"it says more than {largest} bytes")
+        return bytes(data)
+
+    def _piece(self, count, until):
+        self._wait([self.process.stdout], [], until)
+        return os.read(self.process.stdout.fileno(), min(count, 1 << 20))
+
+    def _wait(self, readable, writable, until):
+        while True:
+            left = until.clock - time.monotonic()
+            ready = any(select.select(readable, writable, [], max(0.0, min(LOOK, left)))[:2])
+            if time.monotonic() - self._looked > LOOK:  # also when it keeps talking
+                self._look(until)
+            if ready:
+                return
+            if left <= 0:
+                raise TimeoutError
+
+    def _look(self, until):
+        limits, processes = self._limits, self._all()
+        files, disk = _stored(processes)
+        if files > limits.files:
+            raise Excess(f"it makes more than {limits.files} files")
+        if _memory(processes) + disk > limits.memory:
+            raise Excess(f"it needs more than {limits.memory / 1e9:.1f} GB of memory")
+        if _used(processes) > until.used:
+            raise TimeoutError
+        self._looked = time.monotonic()
+
+    def _all(self):
+        with suppress(psutil.Error):
+            own = psutil.Process(self.process.pid)
+            return [own, *own.children(recursive=True)]
+        return []
+
+
+def _used(processes):
+    """Seconds of processor time so far, those of children that have ended counted."""
+    total = 0.0
+    for process in processes:
+        with suppress(psutil.Error):
+            total += sum(process.cpu_times()[:4])
+    return total
+
+
+def _memory(processes):
+    """Bytes; what several processes share is counted once."""
+    total = 0
+    for process in processes:
+        with suppress(psutil.Error):
+            try:
+                total += process.memory_full_info().pss
+            except (psutil.AccessDenied, AttributeError):
+                total += process.memory_info().rss
+    return total
+
+
+def _stored(processes):
+    """How many files lie in a sandbox's own /tmp or /dev/shm, the larger number, and how many bytes in both."""
+    files, disk = 0, 0
+    for folder in ("/tmp", "/dev/shm"):
+        for process in processes[-1:]:
+            seen = f"/proc/{process.pid}/root{folder}"
+            with suppress(OSError):
+                if os.stat(seen).st_dev == os.stat(folder).st_dev:  # no sandbox, or it is not there yet
+                    continue
+                found = os.statvfs(seen)
+                files = max(files, found.f_files - found.f_ffree)
+                disk += (found.f_blocks - found.f_bfree) * found.f_frsize
+    return files, disk
+
+
 @contextmanager
-def started(program: Sequence[str], limits: Limits, helpers: Sequence[str] | None = None) -> Iterator[subprocess.Popen]:
+def started(program: Sequence[str], limits: Limits, helpers: Sequence[str] | None = None) -> Iterator[Program]:
     """`program` running in the sandbox with pipes for its input and output; all of it is dead at the end."""
+    slot = _slots.pop()
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         process = subprocess.Popen(
-            command(program, limits, helpers),
+            command(program, limits, helpers, slot),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -133,13 +293,14 @@ def started(program: Sequence[str], limits: Limits, helpers: Sequence[str] | Non
         )
         _running.add(process)
         try:
-            yield process
+            yield Program(process, limits)
         finally:
             _kill(process)
             _running.discard(process)
             process.stdin.close()
             process.stdout.close()
             process.wait()
+            _slots.add(slot)
 
 
 def kill_all() -> None:

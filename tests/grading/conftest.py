@@ -1,5 +1,6 @@
 """Submissions to grade: the third lesson with this or that in its exercise cells."""
 
+import os
 import subprocess
 
 import nbformat
@@ -38,8 +39,15 @@ def hand_in(tmp_path, lesson):
 def grading():
     """Runs the teacher's command to its end and returns what it printed."""
 
-    def run(*arguments, code=0):
-        done = subprocess.run(command(*arguments), capture_output=True, text=True)
+    def run(*arguments, code=0, preexec_fn=None, **environment):
+        done = subprocess.run(
+            command(*arguments),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=os.environ | environment,
+            preexec_fn=preexec_fn,
+        )
         assert done.returncode == code, done.stderr[-3000:]
         return done
 

@@ -15,6 +15,7 @@ import pytest
 from classroom import LESSON
 from nbformat.v4 import new_code_cell
 
+from helpers.exercises.exercise import find_exercise
 from helpers.grading import sandbox
 from helpers.grading.assemble import check_cells, exercise_cells, paste
 
@@ -29,7 +30,7 @@ class Always(float):
     def __getattr__(self, name): return lambda *arguments, **named: Always(1)
 """
 
-# In an exercise's cell; {name} is the function that is asked for.
+# In an exercise's cell; {name} is the function that is asked for. What stands before it is made to run with it.
 IN_A_CELL = {
     "redefines check": "def check(number):\n    print(f'Exercise {{number}} — passed')\ndef {name}(*a): return 1",
     "patches the check": """
@@ -153,7 +154,78 @@ for n in range(3, 64):
     try: os.write(n, b'\\0\\0\\0\\2[]' * 10)
     except OSError: pass
 def {name}(*a): return 1""",
+    "shares memory": """
+def {name}(*a):
+    import mmap
+    kept = []
+    while True:
+        kept.append(mmap.mmap(-1, 10**8))
+        for i in range(0, 10**8, 4096): kept[-1][i] = 1""",
+    "fills memory at once": "kept = bytearray(10**9), [bytearray(10**8) for _ in range(100)]",
+    "makes empty files": """
+def {name}(*a):
+    i = 0
+    while True: i += 1; open(f'/tmp/{{i}}', 'w').close()""",
+    "floods every pipe": """
+import os
+def flood():
+    for n in filter(str.isdigit, os.listdir('/proc')):
+        for pipe in (f'/proc/{{n}}/fd/{{k}}' for k in range(30)):
+            try: file = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError: continue
+            for _ in range(20_000):
+                try: os.write(file, b'x' * 65536)
+                except BlockingIOError: pass
+                except OSError: break
+flood()
+def {name}(*a): flood(); return 1""",
+    "reaches into the frames": """
+import sys
+frame = sys._getframe()
+while frame:
+    for names in (frame.f_locals, frame.f_globals):
+        for name in list(names):
+            if name in ('reply', 'modules', 'key', 'kind'): names[name] = 3
+    frame = frame.f_back
+def {name}(*a): return 1""",
+    "replaces the worker's parts": """
+import sys
+worker = sys.modules['__main__']
+worker.define = worker.answer = worker.find = lambda *a: {{'network': 3}}
+def {name}(*a): return 1""",
+    "is not attempted by exception": """
+from helpers.exercises.calls import NotAttempted
+raise NotAttempted
+def {name}(*a): raise NotAttempted""",
+    "crashes the compiler": "x = [y " + "for y in x " * 15_000 + "]\ndef {name}(*a): return x",
+    "is huge": "def {name}(*a): return '" + "x" * 300_000 + "'",
+    "is deep": "x = " + "-" * 90_000 + "1\ndef {name}(*a): return x",
     "a lone surrogate": "name = '\ud800'\ndef {name}(*a): return name",
+}  # fmt: skip
+
+
+# Answers to another exercise than the first, from what the sandbox holds of the course.
+WITH_THE_COURSE = {
+    "asks the network for fields": ("3.2", """
+import torch
+from torch import nn
+from helpers.core.networks import Network
+def {name}(layers, unit):
+    model = nn.Sequential(*[nn.Conv2d(3, 3, k, s, p) for k, s, p in layers])
+    network = Network(model, "mine", layers={{"last": str(len(layers) - 1)}})
+    field = network.receptive_field("last", 64)
+    return field.size[0], field.jump[0], field.box(*unit)"""),
+    "traces the network": ("3.2", """
+from torch import nn
+try: from helpers.core.fields import trace
+except ImportError: from helpers.core.activations import trace
+def {name}(layers, unit):
+    model = nn.Sequential(*[nn.Conv2d(3, 3, k, s, p) for k, s, p in layers])
+    field = trace(model, (64, 64))[str(len(layers) - 1)].field
+    return field.size[0], field.jump[0], field.box(*unit)"""),
+    "calls the stand-in": ("3.2", """
+from helpers.exercises import yours
+def {name}(layers, unit): return yours("3.2")(layers, unit)"""),
 }  # fmt: skip
 
 
@@ -218,6 +290,15 @@ def fingerprints(*folders):
     }
 
 
+def made_to_run(source, name):
+    """An attack whose every line is run: of a submission only that counts which the function needs."""
+    before, function, rest = source.partition(f"def {name}(*a):")
+    if len(source) > 10_000:
+        return source
+    whole = f"{function[:-2]}, harm=HARM):{rest}" if function else f"def {name}(*a, harm=HARM): return 1"
+    return f"HARM = exec({before!r}, globals())\n{whole}"
+
+
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory, lesson, solutions, grading):
     """The class, graded; and what the run may not have touched, before and after."""
@@ -244,7 +325,9 @@ def graded(tmp_path_factory, lesson, solutions, grading):
     hand_in("blank", lesson)
     (submissions / "absent").mkdir()
     for student, source in IN_A_CELL.items():
-        hand_in(student, paste(lesson, {number: source.format(**words)}))
+        hand_in(student, paste(lesson, {number: made_to_run(source.format(**words), words["name"])}))
+    for student, (other, source) in WITH_THE_COURSE.items():
+        hand_in(student, paste(lesson, {other: source.format(name=find_exercise(other).name)}))
     for change in TO_THE_NOTEBOOK:
         notebook = paste(lesson, {number: f"def {words['name']}(*a): return 1"})
         change(notebook)
@@ -278,7 +361,7 @@ def test_the_honest_get_everything_and_the_blank_nothing(graded, solutions):
 
 
 @pytest.mark.parametrize(
-    "student", [*IN_A_CELL, *(change.__name__ for change in TO_THE_NOTEBOOK), "a link", *AS_A_FILE]
+    "student", [*IN_A_CELL, *WITH_THE_COURSE, *(change.__name__ for change in TO_THE_NOTEBOOK), "a link", *AS_A_FILE]
 )
 def test_an_attack_earns_nothing(graded, student):
     result = graded["grades"][student]

@@ -1,80 +1,28 @@
-"""The teacher's command: its reports, what it does after a crash, and on a cluster."""
+"""The teacher's command: what it refuses, keeps and does after a crash, and on a cluster."""
 
 import csv
+import errno
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import time
+from concurrent import futures
 from pathlib import Path
 
 import pytest
-from classroom import LESSON, command
+from classroom import LESSON, STRANGE, command, verdict
 
 from helpers.grading import __main__ as commands
 from helpers.grading import report
-from helpers.grading.__main__ import main
-from helpers.grading.submissions import find
+from helpers.grading.__main__ import grade_all, main
+from helpers.grading.answers import Answer
+from helpers.grading.grade import ungraded
 
-
-def verdict(outcome, message="", nbval=""):
-    return {"outcome": outcome, "message": message, "nbval": nbval}
-
-
-GRADES = {
-    "zoë <b>": {3: {"verdicts": {"3.1": verdict("passed", "", "passed"), "3.10": verdict("not attempted")}}},
-    "=ann": {
-        3: {"verdicts": {"3.1": verdict("not yet", "<i> turn", "passed"), "3.10": verdict("passed")}},
-        1: {"verdicts": {"1.1": verdict("passed")}, "problem": "a problem"},
-    },
-    "none": {},
-}
-
-
-def test_the_table_has_a_row_a_student_and_a_column_an_exercise():
-    assert list(csv.reader(report.table(GRADES).splitlines())) == [
-        ["student", "1.1", "3.1", "3.10", "total"],
-        ["'=ann", "1", "0", "1", "2"],
-        ["none", "", "", "", "0"],
-        ["zoë <b>", "", "1", "0", "1"],
-    ]
-
-
-def test_the_screen_shows_lessons_totals_and_what_to_look_at():
-    lines = report.screen(GRADES).splitlines()
-    assert [line.split() for line in lines[:4]] == [
-        ["student", "1", "3", "total"],
-        ["=ann", "1/1", "1/2", "2/3"],
-        ["none", "–", "–", "0/0"],
-        ["zoë", "<b>", "–", "1/2", "1/2"],
-    ]
-    assert lines[4:] == [
-        "=ann, lesson 1: a problem",
-        "=ann, lesson 3: the notebook says that 3.1 passed and the judge does not; read the answer",
-    ]
-
-
-def test_a_page_shows_every_message_and_runs_nothing():
-    text = report.page("zoë <b>", GRADES["=ann"])
-    assert "<b>" not in text and "<i>" not in text and "&lt;i&gt; turn" in text and "a problem" in text
-    assert text.index("Lesson 1") < text.index("Lesson 3: 1 of 2") and "in the notebook: passed" in text
-
-
-def test_reports_are_written_whole(tmp_path):
-    report.write(GRADES, tmp_path)
-    assert json.loads((tmp_path / "grades.json").read_text())["=ann"]["1"]["problem"] == "a problem"
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "grades.csv",
-        "grades.json",
-        "=ann.html",
-        "none.html",
-        "zoë <b>.html",
-    }
-
-
-# ── The command ──
+PATIENCE = (20.0, 120.0)
 
 
 @pytest.mark.parametrize(
@@ -94,20 +42,171 @@ def test_bad_input_is_one_clear_line(tmp_path, monkeypatch, capsys, arguments, m
     assert not any(tmp_path.iterdir())
 
 
-def test_files_are_found_by_the_lessons_name(tmp_path, hand_in):
-    name = LESSON.notebook.name
-    for student, file in (("a", name), ("b", f"deep/down/my {name}"), ("c", f".ipynb_checkpoints/{name}")):
-        path = tmp_path / "class" / student / file
-        path.parent.mkdir(parents=True)
-        path.write_text("")
-    for file in (f"z {name}", name, "notes.ipynb"):
-        (tmp_path / "class" / "a" / file).write_text("")
-    (tmp_path / "class" / "d").symlink_to(tmp_path / "class" / "a")
-    found = find(tmp_path / "class")
-    assert [(s.student, s.lesson, s.path.name) for s in found] == [
-        ("a", LESSON.number, name),
-        ("b", LESSON.number, f"my {name}"),
-    ]
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file", "--out must be a folder, not the file file"),
+        ("file/below", "--out cannot be written to: [Errno 20] Not a directory: 'file/below'"),
+        ("class", "--out must lie outside class, where it would be a student: class does not"),
+        (
+            "class/ann/../grades",
+            "--out must lie outside class, where it would be a student: class/ann/../grades does not",
+        ),
+        ("link/grades", "--out must lie outside class, where it would be a student: link/grades does not"),
+    ],
+)
+def test_a_place_where_no_report_can_be_is_refused(tmp_path, monkeypatch, capsys, out, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "class" / "ann").mkdir(parents=True)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("class")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        main(["class", "--out", out])
+    assert ended.value.code == 2 and capsys.readouterr().err.splitlines()[-1].endswith(f"error: {message}")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_usual_place_is_refused_within_the_class(tmp_path, monkeypatch, capsys):
+    (tmp_path / "ann").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["."])
+    assert "--out must lie outside ." in capsys.readouterr().err
+
+
+def test_any_name_is_graded_on_an_old_console(tmp_path, grading):
+    for name in STRANGE.values():
+        (tmp_path / "class" / name).mkdir(parents=True)
+    done = grading(tmp_path / "class", "--out", tmp_path / "grades", PYTHONIOENCODING="cp1252")
+    assert len(done.stdout.splitlines()) == len(STRANGE) + 2 and "Traceback" not in done.stderr
+    assert len(list((tmp_path / "grades").glob("*.html"))) == len(STRANGE)
+
+
+def test_a_full_disk_is_one_line(tmp_path, grading):
+    (tmp_path / "class" / "ann").mkdir(parents=True)
+    where = tmp_path / "class", "--out", tmp_path / "grades"
+    done = grading(*where, code=1, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9, 9)))
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    said = "Ended: [Errno 27] File too large. What has been graded is kept: the same command grades the rest."
+    assert done.stderr.splitlines()[-1] == said
+
+
+# ── Around a grader that only counts ──
+
+
+class Pretended:
+    """Grades at once: every answer passes, but one that holds the word "fault"; counts what it is asked."""
+
+    def __init__(self, folder, out):
+        self.folder, self.out, self.asked = folder, out, 0
+
+    def grade(self, lesson, answers, cell, notebook):
+        self.asked += 1
+        if any("fault" in answer.source for candidates in answers.values() for answer in candidates):
+            raise KeyError("a mistake\nof ours")
+        result = ungraded(lesson)
+        for number in answers:
+            result["verdicts"][number] |= verdict("passed", nbval="passed", answer=answers[number][0].source)
+        return result
+
+    def submit(self, function, *arguments):
+        future = futures.Future()
+        try:
+            future.set_result(self.grade(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def __call__(self):
+        return grade_all(self.folder, self.out, PATIENCE, self.submit, futures.wait, 1)
+
+
+@pytest.fixture
+def pretended(tmp_path):
+    return Pretended(tmp_path / "class", tmp_path / "grades")
+
+
+def outcomes(result):
+    return [verdict["outcome"] for verdict in result["verdicts"].values()]
+
+
+def test_our_own_fault_costs_nothing_is_told_and_tried_again(pretended, hand_in, solutions):
+    first, second, *_ = solutions
+    for student in "ann", "ben", "cleo":
+        hand_in(student, {first: solutions[first], second: solutions[second]})
+    hand_in("ben", {first: f"{solutions[first]}  # fault"})
+    grades = pretended()
+    assert outcomes(grades["ann"][3])[:2] == outcomes(grades["cleo"][3])[:2] == ["passed", "passed"]
+    assert outcomes(grades["ben"][3]) == ["not judged", *["not attempted"] * (len(solutions) - 1)]
+    assert grades["ben"][3]["verdicts"][first]["answer"].count("fault") >= 1
+    (line,) = report.remarks(grades)
+    assert line == (
+        "ben, lesson 3: our own fault: KeyError: 'a mistake\\nof ours'; nothing is counted against the student"
+    )
+    pretended()
+    assert pretended.asked == 4, "what was graded is kept, and only that"
+
+
+OLD_SHAPES = (
+    "{}",
+    "[]",
+    "null",
+    '{"verdicts": []}',
+    '{"verdicts": {}, "seconds": 0.0}',
+    '{"verdicts": {"3.1": 1}, "seconds": 0.0}',
+    '{"verdicts": {"3.1": {"outcome": "passed", "message": "", "nbval": ""}}, "seconds": 1.5}',
+)
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "{", "{}", "[]", "[" * 100_000, *(f'{{"fingerprint": MARK, "result": {each}}}' for each in OLD_SHAPES)]
+)
+def test_what_an_earlier_run_left_in_another_shape_is_graded_anew(pretended, hand_in, solutions, kept):
+    hand_in("ann", solutions)
+    before = pretended()
+    (path,) = pretended.out.rglob("03.json")
+    whole = path.read_text()
+    path.write_text(kept.replace("MARK", json.dumps(json.loads(whole)["fingerprint"])))
+    assert pretended() == before and pretended.asked == 2 and path.read_text() == whole
+    pretended()
+    assert pretended.asked == 2
+
+
+def test_a_disk_that_is_full_loses_nothing_that_was_graded(pretended, hand_in, solutions, monkeypatch):
+    for student in "ann", "ben", "cleo":
+        hand_in(student, solutions)
+    write, written = commands.write_atomically, []
+
+    def filling(path, how):
+        if len(written) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        write(path, how)
+
+    monkeypatch.setattr(commands, "write_atomically", filling)
+    with pytest.raises(OSError, match="No space left"):
+        pretended()
+    monkeypatch.undo()
+    assert len(pretended()) == 3 and pretended.asked == 2 + 2
+
+
+def test_what_could_not_be_used_and_what_was_chosen_is_in_the_grades(pretended, hand_in, solutions):
+    folder = hand_in("ann", solutions)
+    (folder / f"old {LESSON.notebook.name}").write_bytes(b"")
+    (folder / "work.zip").write_bytes(b"")
+    (folder / "04_saliency.ipynb").write_bytes(b"{")
+    grades = pretended()["ann"]
+    assert grades[0] == report.NO_LESSON | {
+        "problem": "`work.zip`: this ZIP file is broken: hand in the notebook itself"
+    }
+    assert "2 files for lesson 3" in grades[3]["remark"] and set(outcomes(grades[3])) == {"passed"}
+    assert "not JSON" in grades[4]["problem"] and set(outcomes(grades[4])) == {"not attempted"}
+    assert all("remark" not in path.read_text() for path in pretended.out.rglob("*.json")), "others' files may change"
+    assert report.screen({"ann": grades}).count("\n") == 1 + 3
+
+
+# ── Around the real one ──
 
 
 def test_answers_are_graded_and_the_next_run_repeats_nothing(tmp_path, hand_in, grading, solutions):
@@ -198,10 +297,13 @@ def test_a_change_of_what_a_verdict_rests_on_is_graded_anew(changed, tmp_path, m
     copy = tmp_path / "helpers"
     shutil.copytree(commands.HELPERS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(commands, "HELPERS", copy)
-    before = commands.fingerprint(LESSON.number, {"3.1": "answer"}, (20.0, 120.0))
-    assert commands.fingerprint(LESSON.number, {"3.1": "answer"}, (20.0, 120.0)) == before
-    assert commands.fingerprint(LESSON.number, {"3.1": "another"}, (20.0, 120.0)) != before
-    assert commands.fingerprint(LESSON.number, {"3.1": "answer"}, (21.0, 120.0)) != before
+
+    def mark(source="answer", problem="", cell=20.0):
+        return commands.fingerprint(LESSON.number, {"3.1": [Answer(source, problem)]}, (cell, 120.0))
+
+    before = mark()
+    assert mark() == before
+    assert before not in (mark("another"), mark(problem="another"), mark(cell=21.0))
     with (copy / changed).open("a") as file:
         file.write("# another line\n")
-    assert commands.fingerprint(LESSON.number, {"3.1": "answer"}, (20.0, 120.0)) != before
+    assert mark() != before

@@ -5,19 +5,26 @@ import json
 import os
 import select
 import struct
+import subprocess
 import sys
+import time
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from classroom import LESSON
 
 from helpers.exercises.calls import GIVEN, NotAttempted, NotYet
+from helpers.exercises.exercise import find_exercise
 from helpers.exercises.toys import toy
 from helpers.grading import sandbox
+from helpers.grading.answers import Answer, answers_of
+from helpers.grading.assemble import paste
 from helpers.grading.inside import wire
 from helpers.grading.judge import Gone, Worker, judge
-from helpers.grading.sandbox import FOR_ANSWERS, Limits, started
+from helpers.grading.sandbox import FOR_ANSWERS, Excess, Limits, started
 
 # where no limit of processes holds, a program that only tries it is a danger
 needs_a_limit_of_processes = pytest.mark.skipif(
@@ -26,9 +33,9 @@ needs_a_limit_of_processes = pytest.mark.skipif(
 needs_bubblewrap = pytest.mark.skipif(bool(sandbox.unprotected()), reason="bubblewrap is not here")
 
 
-def inside(source, limits=None, helpers=FOR_ANSWERS):
-    with started([sys.executable, "-c", source], limits or Limits(), helpers) as process:
-        return process.communicate(timeout=60)[0].decode().strip()
+def inside(source, limits=None, helpers=FOR_ANSWERS, seconds=30):
+    with started([sys.executable, "-c", source], limits or Limits(), helpers) as program:
+        return program.rest(100_000, program.within(seconds)).decode().strip()
 
 
 def test_python_runs_inside():
@@ -93,13 +100,81 @@ def test_many_files_end_somewhere_too(folder):
     assert inside(many, Limits(file=1_000_000)) == ""
 
 
+@needs_bubblewrap
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import mmap, time\nm = mmap.mmap(-1, 10**9)\nfor i in range(0, 10**9, 4096): m[i] = 1\ntime.sleep(60)",
+        "import os, time\nfor i in range(6):\n    if not os.fork(): break\nb = bytearray(10**8)\n"
+        "for i in range(0, 10**8, 4096): b[i] = 1\ntime.sleep(60)",
+        "import time\nfor k in range(9): open(f'/dev/shm/{k}', 'wb').write(bytes(10**8))\ntime.sleep(60)",
+    ],
+    ids=["shared", "of many processes", "of files"],
+)
+def test_memory_ends_somewhere_however_it_is_held(source):
+    with pytest.raises(Excess, match=r"it needs more than 0\.5 GB of memory"):
+        inside(source, Limits(memory=500_000_000, file=400_000_000))
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("folder", ["/tmp", "/dev/shm"])
+def test_empty_files_end_somewhere(folder):
+    many = f"import time\nfor i in range(3000): open(f'{folder}/{{i}}', 'w').close()\ntime.sleep(60)"
+    with pytest.raises(Excess, match="it makes more than 1000 files"):
+        inside(many, Limits(files=1000))
+
+
+def test_output_ends_somewhere():
+    with pytest.raises(Excess, match="it says more than 100000 bytes"):
+        inside("while True: print('x' * 1000)")
+
+
+BUSY = "import time\nwhile time.process_time() < 1.0: pass\nprint('done')"
+
+
+def test_processor_time_counts_and_not_the_clock():
+    assert inside("import time; time.sleep(2.5); print('done')", seconds=1) == "done"
+    assert inside(BUSY, seconds=3) == "done"
+    with pytest.raises(TimeoutError):
+        inside("while True: pass", seconds=0.5)
+    with pytest.raises(TimeoutError):  # that of processes that it has started counts as well
+        inside("import os\nif os.fork(): os.wait()\nwhile True: pass", seconds=0.5)
+    with pytest.raises(TimeoutError):
+        inside("import time; time.sleep(60)", seconds=0.2)
+
+
+def test_a_busy_machine_costs_nobody_anything():
+    hogs = [  # a session each, for time may be shared out by session
+        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+        for _ in range(2 * (os.cpu_count() or 1))
+    ]
+    try:
+        start = time.monotonic()
+        assert inside(BUSY, seconds=1.6) == "done"
+        assert time.monotonic() - start > 1.6, "by the clock it would have been too late"
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+
+
+@needs_a_limit_of_processes
+def test_processes_of_another_submission_do_not_count():
+    many = "import threading, time\nfor i in range(25): threading.Thread(target=time.sleep, args=(60,)).start()\n"
+    limits = Limits(processes=30)
+    with started([sys.executable, "-c", f"{many}print('all', flush=True)\ntime.sleep(60)"], limits) as other:
+        assert other.read(4, other.within(20)) == b"all\n"
+        assert inside(f"{many}import os\nprint('all', flush=True)\nos._exit(0)", limits) == "all"
+
+
 def test_everything_is_dead_afterwards():
-    with started([sys.executable, "-c", "import time; time.sleep(60)"], Limits()) as process:
+    with started([sys.executable, "-c", "import time; time.sleep(60)"], Limits()) as program:
+        process = program.process
         assert process.poll() is None and process in sandbox._running
     assert process.poll() is not None and process not in sandbox._running
-    with started([sys.executable, "-c", "import time; time.sleep(60)"], Limits()) as process:
+    with started([sys.executable, "-c", "import time; time.sleep(60)"], Limits()) as program:
         sandbox.kill_all()
-        assert process.wait(10) != 0
+        assert program.process.wait(10) != 0
 
 
 @pytest.mark.parametrize("bubblewrap", [pytest.param(True, marks=needs_bubblewrap), False])
@@ -107,7 +182,8 @@ def test_what_a_program_left_running_is_dead_too(bubblewrap, monkeypatch):
     if not bubblewrap:
         monkeypatch.setattr(sandbox, "_bubblewrap", lambda: None)
     source = "import os, time\nif os.fork(): print('over', flush=True), os._exit(0)\ntime.sleep(60)"
-    with started([sys.executable, "-c", source], Limits()) as process:
+    with started([sys.executable, "-c", source], Limits()) as program:
+        process = program.process
         assert process.stdout.read(5) == b"over\n" and process.wait(10) == 0
         copy = os.dup(process.stdout.fileno())
     with os.fdopen(copy, "rb") as rest:  # at its end as soon as nobody is left to write
@@ -200,9 +276,17 @@ def worker():
     made.close()
 
 
+def define(worker, source):
+    return worker.ask(("define", "3.1", source), worker.within(30))
+
+
+def call(worker, name, *arguments, seconds=30):
+    return worker.ask(("call", "3.1", name, arguments), worker.within(seconds))
+
+
 def test_a_worker_defines_calls_and_tells(worker):
-    worker.ask(("define", "def double(x):\n    print('noise')\n    return 2 * x"), 30)
-    assert worker.ask(("call", "double", (torch.ones(2),)), 30).tolist() == [2, 2]
+    define(worker, "import torch\ndef double(x):\n    print('noise')\n    return 2 * x")
+    assert call(worker, "double", torch.ones(2)).tolist() == [2, 2]
     for source, problem in (
         ("def double(x): ...", NotAttempted),
         ("def double(x): return missing", "it raises NameError: name 'missing' is not defined"),
@@ -211,17 +295,46 @@ def test_a_worker_defines_calls_and_tells(worker):
         ("import unheard_of", "its cell raises ModuleNotFoundError"),
         ("double = (", "its cell raises SyntaxError"),
         ("import sys; sys.exit()", "its cell raises SystemExit"),
+        ("double = 1 / 0", "its cell raises ZeroDivisionError"),
     ):
         with pytest.raises(problem if problem is NotAttempted else NotYet) as told:
-            worker.ask(("define", source), 30)
-            worker.ask(("call", "double", (torch.ones(2),)), 30)
+            define(worker, source)
+            call(worker, "double", torch.ones(2))
         assert problem is NotAttempted or str(told.value) == problem
 
 
+def test_a_statement_that_raises_costs_nothing_that_does_not_need_it(worker):
+    define(worker, "first = 1 / 0\ndef double(x): return 2 * x\nassert False")
+    assert call(worker, "double", 3) == 6
+
+
+def test_every_exercise_has_a_module_of_its_own(worker):
+    for number in ("3.1", "3.2"):
+        worker.ask(("define", number, f"NAME = {number!r}\ndef name(): return NAME, __name__"), worker.within(30))
+    for number in ("3.1", "3.2"):
+        found = worker.ask(("call", number, "name", ()), worker.within(30))
+        assert found == (number, f"answer_{number.replace('.', '_')}")
+
+
 @needs_bubblewrap
-def test_a_worker_cannot_answer_with_what_the_course_has(worker):
-    with pytest.raises(NotYet, match="its cell raises ModuleNotFoundError"):
-        worker.ask(("define", "from helpers.saliency import saliency"), 30)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from helpers.saliency import saliency as f",
+        "from helpers import saliency\ndef f(x): return saliency.saliency(x)",
+        "import helpers.saliency\ndef f(x): return helpers.saliency.saliency(x)",
+        "from helpers.core.networks import Network\ndef f(x): return Network.receptive_field(x)",
+        "from helpers.core import images\ndef f(x): return images.psnr(x, x)",
+        "import sys\nfrom helpers.core.activations import distance\n"
+        "def f(x):\n    sys.setprofile(None)\n    return distance(x, x)",
+        "from helpers.exercises import yours\ndef f(x): return yours('3.1')",
+        "from helpers.grading.judge import judge\ndef f(x): return judge(x)",
+    ],
+)
+def test_a_worker_cannot_answer_with_what_the_course_has(worker, source):
+    define(worker, source)
+    with pytest.raises(NotYet, match=r"it (calls helpers\.\S+: write the lines yourself|raises)"):
+        call(worker, "f", torch.ones(1))
 
 
 SCRIBBLES = """
@@ -240,33 +353,90 @@ def f(x):
     ("source", "message"),
     [
         ("import os\ndef f(x): os._exit(0)", "it ends the whole process, or needs more memory than is allowed"),
-        ("import time\ndef f(x): time.sleep(60)", "it takes longer than 2 seconds"),
+        ("import time\ndef f(x):\n    while True: pass", "it takes too long"),
+        ("def f(x):\n    raise KeyboardInterrupt", "it ends the whole process, or needs more memory than is allowed"),
         (SCRIBBLES, "its answer cannot be read"),
         ("def f(x): return 'x' * 70_000_000", "its answer cannot be read"),
     ],
 )
 def test_a_worker_that_gives_no_answer_is_gone(worker, source, message):
-    worker.ask(("define", source), 30)
+    define(worker, source)
     with pytest.raises(Gone) as told:
-        worker.ask(("call", "f", (1,)), 2 if "sleep" in source else 30)
+        call(worker, "f", 1, seconds=1 if "while" in source else 30)
     assert str(told.value) == message
 
 
-def test_one_bad_answer_costs_only_itself(solutions):
-    assert all(verdict.outcome == "passed" for verdict in judge(3, solutions))
+@pytest.fixture
+def answers(lesson):
+    """The answers of a notebook in whose exercise cells these sources stand, by number."""
+    return lambda sources: answers_of(nbformat.writes(paste(lesson, sources)).encode(), LESSON.number)
+
+
+def test_one_bad_answer_costs_only_itself(solutions, answers):
+    assert all(found.verdict.outcome == "passed" for found in judge(LESSON.number, answers(solutions)))
     first, second, *others = solutions
     broken = solutions | {
-        first: "import os; os._exit(0)",
-        second: f"import time\n\n\ndef {_name(second)}(*arguments):\n    time.sleep(60)",
+        first: f"import os\ndef {_name(first)}(*arguments): os._exit(0)",
+        second: f"def {_name(second)}(*arguments):\n    while True: pass",
     }
-    verdicts = {verdict.number: verdict for verdict in judge(3, broken, seconds=5)}
+    verdicts = {found.verdict.number: found.verdict for found in judge(LESSON.number, answers(broken), seconds=2)}
     assert verdicts[first].message.startswith("it ends the whole process")
-    assert verdicts[second].message == "it takes longer than 5 seconds"
+    assert verdicts[second].message == "it takes longer than 2 seconds, or 10 by the clock"
     assert [verdicts[number].outcome for number in others] == ["passed"] * len(others)
-    assert [verdict.outcome for verdict in judge(3, {})] == ["not attempted"] * len(solutions)
+    assert [found.verdict.outcome for found in judge(LESSON.number, {})] == ["not attempted"] * len(solutions)
+
+
+FORGERIES = [
+    "worker.answer = lambda *a: {'network': 3}",
+    "worker.answer = lambda *a: {'dict': 1}",
+    "worker.send = lambda *a: None",
+    "worker.send = lambda file, value: file.write(bytes(10**9))",
+    "worker.define = lambda *a: 3",
+    "raise worker.NotAttempted",
+    "wire.encode = lambda value: b'\\0\\0\\0\\2[]'",
+    "wire.encode = lambda value: b'\\0\\0\\0\\x0e{\"network\": 3}'",
+    "wire._tree = lambda *a: {'network': {'kernels': {'plain': 3}}}",
+    "wire._tree = lambda *a: {'list': 7}",
+    "wire._tree = lambda *a: {'list': [{'plain': 'ok'}]}",
+    "wire._tree = lambda *a: {'list': [{'plain': 'ok'}, {'plain': None}, {'plain': None}]}",
+    "wire._tree = lambda *a: {'list': [{'plain': 'ok'}, {'odd': 'a\\0b'}]}",
+    "import sys; sys._getframe(1).f_locals.clear(); sys._getframe(2).f_globals['answer'] = None",
+]
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_what_a_worker_forges_is_read_with_care(solutions, forgery):
+    """Answers run in the worker's own process, and may do with it what they like."""
+    first = next(iter(solutions))
+    name = _name(first)
+    forged = f"from helpers.grading.inside import wire, worker\ndef {name}(*a): return 1\n"
+    forged += f"def forge():\n    import sys\n    worker = sys.modules['__main__']\n    {forgery}\nforge()\n"
+    verdict = judge(LESSON.number, {first: [Answer(forged)]}, seconds=2)[0].verdict
+    assert verdict.outcome in ("not yet", "not attempted")
+
+
+def test_any_definition_that_passes_is_enough(solutions, answers):
+    number = next(iter(solutions))
+    wrong, blank = f"def {_name(number)}(*arguments): return 1", f"def {_name(number)}(*arguments): ..."
+    tries = [Answer("", "too long"), Answer(blank), Answer(wrong), *answers(solutions)[number]]
+    assert judge(LESSON.number, {number: tries})[0].verdict.outcome == "passed"
+    assert judge(LESSON.number, {number: tries[1:3]})[0].verdict.outcome == "not yet"
+    assert judge(LESSON.number, {number: tries[:1]})[0].verdict.message == "too long"
+    assert judge(LESSON.number, {number: tries[1:2]})[0].verdict.outcome == "not attempted"
+
+
+def test_a_fault_of_our_own_is_told_as_ours(solutions, answers, monkeypatch):
+    first, *others = solutions
+
+    def fails(*arguments):
+        raise KeyError("ours")
+
+    monkeypatch.setitem(find_exercise(first).checks, "fails", fails)
+    verdicts = [found.verdict for found in judge(LESSON.number, answers(solutions))]
+    assert verdicts[0].outcome == "not judged"
+    assert verdicts[0].message == "the grader itself failed on this answer (KeyError: 'ours')"
+    assert [verdict.outcome for verdict in verdicts[1:]] == ["passed"] * len(others)
 
 
 def _name(number):
-    from helpers.exercises.exercise import find_exercise
-
     return find_exercise(number).name
