@@ -218,6 +218,7 @@ class Near(NamedTuple):
 # What is right in the eyes of a good engineer: float32, whose seven digits lose two in sums over a picture and on the
 # way through a network, and a guard of up to 1e-5 below a fraction line. The nearest mistake is ten times as far.
 USUAL = Near(1e-4, 5e-5)
+EXACTLY = Near(1e-9, 1e-9)
 # 2.4 asks for a perplexity right to four digits; the authors' own search ends at 1e-5 in the entropy
 SEARCHED = Near(1e-3, 1e-5)
 # 7.3, 7.4: a tiny number under the root, a usual way round NaN, lifts what is flat and bends what is nearly so
@@ -235,7 +236,7 @@ def compare(answer, truth, mistakes: Mistakes | None = None, near: Near = USUAL)
     Args:
         answer: what the reader's function returned.
         truth: a tensor, a number, a bool, a string, or a list or tuple of such.
-        mistakes: by message, the answer that a likely mistake gives; the first that `answer` equals is told. Or a
+        mistakes: by message, the answer that a likely mistake gives; the first that `answer` hits is told. Or a
             function that returns these, which is called only if the answer is wrong.
 
     Raises:
@@ -245,8 +246,9 @@ def compare(answer, truth, mistakes: Mistakes | None = None, near: Near = USUAL)
     if problem is None:
         return
     known = mistakes() if callable(mistakes) else mistakes or {}
-    told = next((message for message, wrong in known.items() if _problem(answer, wrong, near) is None), problem)
-    raise NotYet(told, _difference(answer, truth, near)[:500])
+    # two mistakes may come near each other by chance: what one hits exactly goes before what is only near
+    told = (message for how in (EXACTLY, near) for message, wrong in known.items() if agrees(answer, wrong, how))
+    raise NotYet(next(told, problem), _difference(answer, truth, near)[:500])
 
 
 def agrees(answer, truth, near: Near = USUAL) -> bool:

@@ -339,7 +339,7 @@ def graded(tmp_path_factory, lesson, solutions, grading):
     watched = (submissions, ROOT / "helpers", ROOT / "notebooks", ROOT / "tests")
     before = fingerprints(*watched)
     # three at once even on two cores: some only wait to be ended
-    done = grading(submissions, "--out", out, "--cell", 6, "--notebook", 90, "--jobs", 3)
+    done = grading(submissions, "--out", out, "--cell", 2, "--notebook", 60, "--jobs", 3)
     grades = json.loads((out / "grades.json").read_text())
     planted = list(Path.home().glob(".*planted*"))
     planted += [*(Path.home() / ".ipython").rglob("*planted*")] if (Path.home() / ".ipython").exists() else []
