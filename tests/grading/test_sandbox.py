@@ -276,6 +276,14 @@ def worker():
     made.close()
 
 
+@pytest.fixture(scope="module")
+def lasting_worker():
+    """One for all tests that do not end it."""
+    made = Worker(Limits())
+    yield made
+    made.close()
+
+
 def define(worker, source):
     return worker.ask(("define", "3.1", source), worker.within(30))
 
@@ -284,9 +292,9 @@ def call(worker, name, *arguments, seconds=30):
     return worker.ask(("call", "3.1", name, arguments), worker.within(seconds))
 
 
-def test_a_worker_defines_calls_and_tells(worker):
-    define(worker, "import torch\ndef double(x):\n    print('noise')\n    return 2 * x")
-    assert call(worker, "double", torch.ones(2)).tolist() == [2, 2]
+def test_a_worker_defines_calls_and_tells(lasting_worker):
+    define(lasting_worker, "import torch\ndef double(x):\n    print('noise')\n    return 2 * x")
+    assert call(lasting_worker, "double", torch.ones(2)).tolist() == [2, 2]
     for source, problem in (
         ("def double(x): ...", NotAttempted),
         ("def double(x): return missing", "it raises NameError: name 'missing' is not defined"),
@@ -298,21 +306,23 @@ def test_a_worker_defines_calls_and_tells(worker):
         ("double = 1 / 0", "its cell raises ZeroDivisionError"),
     ):
         with pytest.raises(problem if problem is NotAttempted else NotYet) as told:
-            define(worker, source)
-            call(worker, "double", torch.ones(2))
+            define(lasting_worker, source)
+            call(lasting_worker, "double", torch.ones(2))
         assert problem is NotAttempted or str(told.value) == problem
 
 
-def test_a_statement_that_raises_costs_nothing_that_does_not_need_it(worker):
-    define(worker, "first = 1 / 0\ndef double(x): return 2 * x\nassert False")
-    assert call(worker, "double", 3) == 6
+def test_a_statement_that_raises_costs_nothing_that_does_not_need_it(lasting_worker):
+    define(lasting_worker, "first = 1 / 0\ndef double(x): return 2 * x\nassert False")
+    assert call(lasting_worker, "double", 3) == 6
 
 
-def test_every_exercise_has_a_module_of_its_own(worker):
+def test_every_exercise_has_a_module_of_its_own(lasting_worker):
     for number in ("3.1", "3.2"):
-        worker.ask(("define", number, f"NAME = {number!r}\ndef name(): return NAME, __name__"), worker.within(30))
+        lasting_worker.ask(
+            ("define", number, f"NAME = {number!r}\ndef name(): return NAME, __name__"), lasting_worker.within(30)
+        )
     for number in ("3.1", "3.2"):
-        found = worker.ask(("call", number, "name", ()), worker.within(30))
+        found = lasting_worker.ask(("call", number, "name", ()), lasting_worker.within(30))
         assert found == (number, f"answer_{number.replace('.', '_')}")
 
 
@@ -331,10 +341,10 @@ def test_every_exercise_has_a_module_of_its_own(worker):
         "from helpers.grading.judge import judge\ndef f(x): return judge(x)",
     ],
 )
-def test_a_worker_cannot_answer_with_what_the_course_has(worker, source):
-    define(worker, source)
+def test_a_worker_cannot_answer_with_what_the_course_has(lasting_worker, source):
+    define(lasting_worker, source)
     with pytest.raises(NotYet, match=r"it (calls helpers\.\S+: write the lines yourself|raises)"):
-        call(worker, "f", torch.ones(1))
+        call(lasting_worker, "f", torch.ones(1))
 
 
 SCRIBBLES = """
