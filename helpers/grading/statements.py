@@ -2,7 +2,6 @@
 
 import ast
 import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -65,7 +64,8 @@ def parsed(source: str) -> tuple[ast.Module, str]:
 
 
 def _as_jupyter(source):
-    lines = textwrap.dedent(source).splitlines(keepends=True)
+    indent = re.match(r"\s*?([ \t]*)(?=\S|$)", source)[1]  # of the first line that has anything
+    lines = [line.removeprefix(indent) for line in source.lstrip("\n").splitlines(keepends=True)]
     lines = ipython_prompt(classic_prompt(lines))
     while (first := next((i for i, line in enumerate(lines) if line.strip()), None)) is not None:
         word = re.match(r"%%(\w+)", lines[first])

@@ -165,6 +165,7 @@ def test_a_cell_is_read_as_jupyter_runs_it(source):
         ("%%time\ny = 1", "y = 1"),
         ("\n%%capture out\n%%timeit -n 3\ny = 1", "y = 1"),
         ("%time y = 1", "y = 1"),
+        ("\n    y = 1\n    z = 2\n\nw = 3", "y = 1\nz = 2\n\nw = 3"),  # as older versions of IPython have it
         ("\ufeffy\u00a0=\u00a01", "y = 1"),
         ("y = 1\r\n", "y = 1"),
         ("y = '\u00a0'", "y = '\u00a0'"),
