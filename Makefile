@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab check grade test coverage lessons panels attacks notebooks bench gpu vgg clean
+.PHONY: lab check grade test coverage lessons panels attacks notebooks data bench gpu vgg clean
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $(ROOT) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_OPTIONS)
@@ -52,6 +52,10 @@ attacks: $(VENV)/installed
 # solve every lesson, run it, store its outputs, and blank its exercises again
 notebooks: $(VENV)/installed
 	$(BIN)/python -m helpers.notebooks
+
+# the first layers of data/, taught again from noise; a few minutes where nothing else runs
+data: $(VENV)/installed
+	$(BIN)/python -m helpers.imitation
 
 # ours beside its peers in one run, written to build/bench.json
 bench: $(VENV)/installed
