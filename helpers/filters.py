@@ -3,6 +3,7 @@
 Filters are tensors (C, 3, h, w) that act on the pixels of a picture, so they can be looked at as pictures.
 """
 
+import copy
 import math
 from typing import Annotated, Literal
 
@@ -11,14 +12,15 @@ from torch import Tensor, nn
 
 from helpers.core import images
 from helpers.core.activations import INPUT, split_path
-from helpers.core.arguments import at_least, channels, known, one_of
+from helpers.core.arguments import above, at_least, channels, known, one_of
 from helpers.core.images import Image
 from helpers.core.networks import Channel, Layer, Network
 from helpers.core.registry import SOURCES
 
-Scaling = Literal["per filter", "per layer", "symmetric"]
+Scaling = Literal["per filter", "per layer", "symmetric", "one scale"]
 Order = Literal["variance", "frequency", "index"]
 View = Literal["colour", "red, green, blue"]
+Weights = Literal["effective", "stored"]
 
 # ── Weights ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -73,6 +75,34 @@ def filters(network: Network, layer: str | None = None) -> Tensor:
     return (weight.flip(1) if network.bgr else weight).detach()
 
 
+def effective(network: Network) -> tuple[Tensor, Tensor]:
+    """The first layer's filters and offsets with the batch norm behind it multiplied in, (C, 3, h, w) and (C,).
+
+        z = γ (r − m) / √(σ² + ε) + β = Σ w̃·(patch − mean) + b        w̃ = γ / √(σ² + ε) · w
+
+    r is what the convolution answers, m and σ² are its mean and variance in training, z is what the nonlinearity is
+    given. Without a batch norm w̃ is w and b the convolution's own bias. (Ioffe & Szegedy 2015, "Batch Normalization:
+    Accelerating Deep Network Training by Reducing Internal Covariate Shift", algorithm 2.)
+    """
+    path, weights = first_layer(network), filters(network)
+    side = 32 * math.ceil(3 * max(weights.shape[-2:]) / 32)  # the middle lies far from the padding
+    flat = network.mean_pixel.view(1, 3, 1, 1).expand(1, 3, side, side)
+    maps = network.activation(flat, path)
+    offset = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].detach()
+    norm = _norm_behind(network.model, path)
+    if norm is None:
+        return weights, offset
+    gain = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+    return gain.view(-1, 1, 1, 1) * weights, norm.bias.detach() + gain * (offset - norm.running_mean)
+
+
+def _norm_behind(model, path):
+    """The batch norm that a model defines next after the convolution at `path`, or None."""
+    modules = [module for name, module in model.named_modules() if name and not name.startswith(f"{path}.")]
+    behind = modules[modules.index(model.get_submodule(path)) + 1 :]
+    return behind[0] if behind and hasattr(behind[0], "running_var") else None
+
+
 def weight_shape(name: str, number: int = 1) -> tuple[int, ...]:
     """The shape of a registered network's weights, read from the architecture alone: nothing is loaded.
 
@@ -121,25 +151,30 @@ def check_filters(weights: Tensor) -> Tensor:
     return weights.detach().float()
 
 
-def rescale(weights: Tensor, scaling: Scaling = "symmetric") -> Tensor:
+def rescale(weights: Tensor, scaling: Scaling = "symmetric", contrast: float = 1.0) -> Tensor:
     """Weights of any sign as pictures in [0, 1], which a screen shows as 0–255.
 
     Args:
         weights: (C, 3, h, w).
         scaling: "per filter" sends the least weight of each filter to 0 and the greatest to 1; "per layer" does
             so for all filters together, so strong and weak filters can be told apart; "symmetric" keeps zero at
-            mid-grey: each filter is divided by its own greatest absolute weight.
+            mid-grey: each filter is divided by its own greatest absolute weight; "one scale" does so with the
+            greatest of all filters.
+        contrast: how many times further from mid-grey; what leaves the range is cut off at black and white.
 
     Raises:
-        ValueError: another shape, or no such scaling.
+        ValueError: another shape, no such scaling, or a contrast not above 0.
     """
     weights = check_filters(weights)
     one_of("scaling", scaling, Scaling)
-    if scaling == "symmetric":
-        return 0.5 + 0.5 * weights / weights.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-30)
-    over = (1, 2, 3) if scaling == "per filter" else (0, 1, 2, 3)
-    low, high = weights.amin(over, keepdim=True), weights.amax(over, keepdim=True)
-    return torch.where(high > low, (weights - low) / (high - low).clamp_min(1e-30), 0.5)
+    above(0, contrast=contrast)
+    over = (1, 2, 3) if scaling in ("per filter", "symmetric") else (0, 1, 2, 3)
+    if scaling in ("symmetric", "one scale"):
+        drawn = 0.5 + 0.5 * weights / weights.abs().amax(over, keepdim=True).clamp_min(1e-30)
+    else:
+        low, high = weights.amin(over, keepdim=True), weights.amax(over, keepdim=True)
+        drawn = torch.where(high > low, (weights - low) / (high - low).clamp_min(1e-30), 0.5)
+    return drawn if contrast == 1 else (0.5 + contrast * (drawn - 0.5)).clamp(0, 1)
 
 
 def frequency(weights: Tensor) -> Tensor:
@@ -188,6 +223,7 @@ def tiles(
     view: View = "colour",
     times: int = 24,
     columns: int | None = None,
+    contrast: float = 1.0,
 ) -> Tensor:
     """Filters (C, 3, h, w) as one picture (1, 3, H, W): rescaled, sorted, enlarged, side by side.
 
@@ -196,10 +232,10 @@ def tiles(
         columns: filters a row; default: 8, or 4 of three slices each.
 
     Raises:
-        ValueError: another shape, no such choice, or `times` or columns below 1.
+        ValueError: another shape, no such choice, `times` or columns below 1, or a contrast not above 0.
     """
     one_of("view", view, View)
-    pictures = magnify(rescale(weights, scaling)[order(weights, sort)], times)
+    pictures = magnify(rescale(weights, scaling, contrast)[order(weights, sort)], times)
     columns = columns or (8 if view == "colour" else 4)
     if view == "colour":
         return images.grid(pictures, columns, gap=4)
@@ -210,7 +246,9 @@ def tiles(
 
 def sheet(
     network: Network,
-    scaling: Scaling = "symmetric",
+    weights: Weights = "effective",
+    scaling: Scaling = "one scale",
+    contrast: Annotated[float, (1.0, 1000.0, "log")] = 8.0,
     sort: Order = "variance",
     view: View = "colour",
     times: Annotated[int, (1, 40, 1)] = 24,
@@ -219,8 +257,17 @@ def sheet(
 
     Zeiler & Fergus 2014, "Visualizing and Understanding Convolutional Networks", section 4.1; Krizhevsky et al.
     2012, figure 3.
+
+    Args:
+        weights: as they are stored, or "effective", with the batch norm behind them multiplied in.
+        contrast: how many times further from mid-grey, cut off at black and white.
+
+    Raises:
+        ValueError: no such choice, `times` below 1, or a contrast not above 0.
     """
-    return tiles(filters(network), scaling, sort, view, times)
+    one_of("weights", weights, Weights)
+    drawn = effective(network)[0] if weights == "effective" else filters(network)
+    return tiles(drawn, scaling, sort, view, times, contrast=contrast)
 
 
 def slices(
@@ -267,3 +314,50 @@ def response(network: Network, image: Image, layer: Layer = "conv1", channel: Ch
     maps = network.activation(image, convolution(network, layer))
     channels(channel, maps.shape[1], layer)
     return maps[:, channel : channel + 1].detach()
+
+
+# ── How far the weights explain ──────────────────────────────────────────────────────────────────────────────
+
+
+def straightened(network: Network, images: Image) -> Network:
+    """A copy of a network with a straight line in place of each ReLU: the linear network that resembles it.
+
+    Each channel has the line a·x + b that comes nearest, in the sum of squares over all places of `images`, to what
+    the ReLU puts out there in the real network.
+
+    Raises:
+        ValueError: images of another shape, or a network that calls a ReLU more than once.
+    """
+    linear, lines = copy.deepcopy(network), {}
+
+    def fit(module, arguments, output):
+        if module in lines:
+            raise ValueError(f"network {network.name} calls a ReLU more than once, and one line cannot be both")
+        x, y = (maps.transpose(0, 1).flatten(1) for maps in (arguments[0], output))
+        spread = x - x.mean(1, keepdim=True)
+        slope = (spread * y).mean(1) / spread.square().mean(1).clamp_min(1e-30)
+        lines[module] = _Line(slope, y.mean(1) - slope * x.mean(1))
+
+    relus = [module for module in linear.model.modules() if isinstance(module, (nn.ReLU, nn.ReLU6))]
+    hooks = [module.register_forward_hook(fit) for module in relus]
+    with torch.no_grad():
+        linear.model(linear.normalise(images))
+    for hook in hooks:
+        hook.remove()
+    for parent in list(linear.model.modules()):
+        for name, child in parent.named_children():
+            if child in lines:
+                setattr(parent, name, lines[child])
+    return linear
+
+
+class _Line(nn.Module):
+    """a·x + b, a line for each channel."""
+
+    def __init__(self, slope, offset):
+        super().__init__()
+        self.register_buffer("slope", slope.view(1, -1, 1, 1))
+        self.register_buffer("offset", offset.view(1, -1, 1, 1))
+
+    def forward(self, x):
+        return self.slope * x + self.offset

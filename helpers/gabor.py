@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.core import images
+from helpers.core import images, photos
 from helpers.core.arguments import above, at_least, from_to, one_of
+from helpers.core.steps import Seed
 from helpers.filters import check_filters, magnify
 
 Shown = Literal["stimulus", "filter"]
@@ -78,6 +79,26 @@ def independent_components(patches: Tensor, count: int = 64, shown: Shown = "sti
     largest = np.linalg.norm(ica.mixing_, axis=0).argsort()[::-1]
     found = (ica.mixing_.T if shown == "stimulus" else ica.components_)[largest]
     return torch.from_numpy(found.astype(np.float32)).reshape(count, *patches.shape[1:]).to(patches.device)
+
+
+def photo_components(
+    size: Annotated[int, (3, 15, 2)] = 11,
+    components: Annotated[int, (16, 100, 4)] = 64,
+    patches: Annotated[int, (2000, 20000, 1000)] = 10_000,
+    shown: Shown = "stimulus",
+    seed: Seed = 0,
+) -> Tensor:
+    """Independent components of patches of the ten `photos.SCENES`: (components, 3, size, size), largest first.
+
+    Args:
+        shown: what a component stands for, or what measures how much of it is in a patch.
+        patches: how many are drawn; those without contrast are left out.
+
+    Raises:
+        ValueError: more components than a patch has numbers, or a number below 1.
+    """
+    scenes = [photos.photo(name) for name in photos.SCENES]
+    return independent_components(random_patches(scenes, size, patches, seed), components, shown, seed)
 
 
 # ── Gabor's function ─────────────────────────────────────────────────────────────────────────────────────────
@@ -210,16 +231,16 @@ def _gabor_start(pattern, width):
 
 
 def direction_map(energy: Tensor, angles: Tensor) -> Tensor:
-    """Every place in the colour of the direction with the most energy there, as bright as that energy: (1, 3, H, W).
+    """Every place in the colour of the direction with most energy there, as bright as its square root: (1, 3, H, W).
 
-    The strongest fiftieth of all places is fully bright.
+    The strongest fiftieth of all places is fully bright; the root lifts faint lines out of the black.
 
     Args:
         energy: √(r₀² + r₁²) of each direction's pair of filters, (K, H, W) (Adelson & Bergen 1985).
         angles: the directions in radians, (K,).
     """
     strongest, at = energy.max(0)
-    brightness = (strongest / strongest.quantile(0.98)).clamp(max=1)
+    brightness = (strongest / strongest.quantile(0.98)).clamp(max=1).sqrt()
     return (brightness * _hues(angles)[at].permute(2, 0, 1))[None]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from helpers.core import compute
@@ -234,24 +235,6 @@ def picture_table(shares: Tensor, heads: Tensor) -> Tensor:
     return grid(torch.cat([torch.ones_like(heads[:1]), heads, rows]), len(heads) + 1)
 
 
-def picture_row(pictures: Tensor, shares: Tensor, itself: int, most: int = 40) -> Tensor:
-    """Picture `itself` in a black frame, then those with the largest of `shares`, largest first: one image.
-
-    The largest share is drawn in full ink, the others in as much less, on white.
-
-    Args:
-        pictures: (N, 3, H, W).
-        shares: one a picture, (N,), not below 0.
-        most: how many of them are drawn.
-    """
-    if shares.shape != (len(pictures),):
-        raise ValueError(f"shares must have one entry for each of the {len(pictures)} pictures, not {len(shares)}")
-    largest = shares.argsort(descending=True)[:most]
-    ink = (shares[largest] / shares.max()).to(pictures)[:, None, None, None]
-    inked = 1 - ink * (1 - check(pictures, "pictures")[largest])
-    return grid(torch.cat([framed(pictures[[itself]], ["black"]), inked]), 1 + len(largest))
-
-
 def scatter(
     embeddings: Mapping[str, Tensor], labels: Sequence[int], classes: Sequence[str] = (), width: float = 9.0
 ) -> Figure:
@@ -270,5 +253,144 @@ def scatter(
     if len(classes):
         figure.legend(
             *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=10, markerscale=3, fontsize=7
+        )
+    return figure
+
+
+def named(
+    embeddings: Mapping[str, Tensor], labels: Sequence[int], classes: Sequence[str], width: float = 11.0
+) -> Figure:
+    """Embeddings (N, 2) side by side as points, each kind in a colour of its own with its name at its middle."""
+    figure, axes = _tiles(len(embeddings), None, width, 1.0, titled=True)
+    labels = torch.as_tensor(labels).cpu().numpy()
+    for axis, (title, embedding) in zip(axes, embeddings.items(), strict=True):
+        points = embedding.detach().cpu().numpy()
+        for label in np.unique(labels):
+            kind, mark = points[labels == label], "os^"[label // 10 % 3]
+            axis.scatter(*kind.T, s=7, linewidths=0, color=f"C{label % 10}", marker=mark, alpha=0.7)
+            word = axis.text(
+                *np.median(kind, 0), classes[label], fontsize=FONT, ha="center", va="center", weight="bold"
+            )
+            word.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+        axis.set_title(title, fontsize=FONT)
+        axis.set_aspect("equal", adjustable="datalim")
+        axis.axis("on")
+        axis.set(xticks=[], yticks=[])
+    return figure
+
+
+def ranked(rows: Mapping[str, Tensor], own: Tensor, most: int = 60, width: float = 12.0) -> Figure:
+    """Rows of shares (N,) side by side as bars, the largest `most` of each in order: `own` in blue, others in orange.
+
+    Args:
+        own: a boolean for each entry of a row, (N,).
+    """
+    figure = Figure(figsize=(width, 2.6), layout="constrained")
+    axes = figure.subplots(1, len(rows), squeeze=False)[0]
+    for axis, (title, shares) in zip(axes, rows.items(), strict=True):
+        order = shares.detach().cpu().argsort(descending=True)[:most]
+        heights, mine = shares.detach().cpu()[order].numpy(), own.cpu()[order].numpy()
+        ranks = np.arange(1, len(order) + 1)
+        axis.bar(ranks[mine], heights[mine], width=0.8, color="C0", label="of the same photo")
+        axis.bar(ranks[~mine], heights[~mine], width=0.8, color="C1", hatch="///", label="of another")
+        axis.set_title(title, fontsize=FONT)
+        axis.set(xlabel="neighbours, nearest first", ylim=(0, None))
+    axes[0].set_ylabel("share")
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def changes(
+    image: Tensor,
+    maps: Mapping[str, Tensor],
+    box: Sequence[int] | None = None,
+    scan=None,
+    categories: Sequence[str] = (),
+    limit: float = 0.5,
+    width: float = 12.0,
+) -> Figure:
+    """A photo beside maps of what covering changes, all on one scale: red is lost, blue gained, white as before.
+
+    Args:
+        image: the photo, (1, 3, H, W).
+        maps: title → map of differences, (H, W), (1, H, W) or (1, 1, H, W).
+        box: (top, left, bottom, right) of a window that is outlined in the photo.
+        scan: an `occlusion.Occluded`; its most probable classes are drawn at the centres of the windows, in colours.
+        categories: the names of the network's classes, for `scan`.
+        limit: where the scale ends; beyond it the colour stays.
+    """
+    count = 1 + len(maps) + (scan is not None)
+    figure, axes = _tiles(count, None, width, image.shape[-2] / image.shape[-1], titled=True)
+    photo = to_pil(check(image, "image"))
+    axes[0].imshow(photo)
+    axes[0].set_title("the window outlined" if box else "the photo", fontsize=FONT + 1)
+    if box is not None:
+        top, left, bottom, right = box
+        for colour, line in (("black", 4), ("white", 2)):
+            corners = [left, right, right, left, left], [top, top, bottom, bottom, top]
+            axes[0].plot(*corners, color=colour, linewidth=line, scalex=False, scaley=False)
+    for axis, (title, values) in zip(axes[1:], maps.items(), strict=False):
+        values = values.detach().cpu().reshape(values.shape[-2:]).numpy()
+        drawn = axis.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit)
+        axis.set_title(title, fontsize=FONT + 1)
+    figure.colorbar(drawn, ax=list(axes[1 : 1 + len(maps)]), shrink=0.8, pad=0.01, extend="both")
+    if scan is not None:
+        _winners(axes[-1], photo, scan, categories)
+    return figure
+
+
+def _winners(axis, photo, scan, categories):
+    """The most probable class at the centre of each window, the commonest ones named, over a faint photo."""
+    axis.imshow(photo, alpha=0.35)
+    found, counts = scan.winners.cpu().unique(return_counts=True)
+    order = found[counts.argsort(descending=True, stable=True)].tolist()
+    colours = ["#bbbbbb", "#0072b2", "#e69f00", "#56b4e9", "#cc79a7", "#f0e442"]  # told apart by every eye
+    for colour, name in zip(colours, order, strict=False):
+        rows, columns = (scan.winners.cpu() == name).nonzero(as_tuple=True)
+        y, x = (torch.tensor(firsts)[at] + scan.patch / 2 for firsts, at in ((scan.tops, rows), (scan.lefts, columns)))
+        label = f"{categories[name]} ({len(rows)})"
+        axis.scatter(x, y, s=44, marker="s", color=colour, edgecolors="black", linewidths=0.5, label=label)
+    axis.set_title(f"most probable, {scan.winners.numel()} windows", fontsize=FONT + 1)
+    axis.legend(fontsize=FONT, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False)
+
+
+def answers(
+    filters: Tensor,
+    maps: Tensor,
+    titles: Sequence[str],
+    passed: Tensor | None = None,
+    limit: float | None = None,
+    width: float = 12.0,
+) -> Figure:
+    """Filters above their signed response maps, all on one scale: red above zero, blue below, white zero.
+
+    Args:
+        filters: pictures of the filters, (K, 3, h, w) in [0, 1].
+        maps: their responses, (K, H, W).
+        titles: one a filter.
+        passed: what the nonlinearity makes of them, (K, H, W), from black, 0, to white: a third row.
+        limit: the end of the scale; default: one place in two hundred is beyond it.
+    """
+    maps = maps.detach().cpu()
+    if not len(filters) == len(maps) == len(titles):
+        raise ValueError(f"filters, maps and titles must be as many, not {len(filters)}, {len(maps)} and {len(titles)}")
+    limit = limit or max(float(np.quantile(maps.abs().numpy(), 0.995)), 1e-12)
+    rows = [(maps, {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}, "answer", "both")]
+    if passed is not None:
+        passed = passed.detach().cpu()
+        rows.append((passed, {"cmap": "gray", "vmin": 0, "vmax": max(float(passed.max()), 1e-12)}, "passes", "neither"))
+    tile, aspect = (width - 1) / len(maps), maps.shape[-2] / maps.shape[-1]
+    figure = Figure(figsize=(width, tile * (0.4 + len(rows) * aspect) + 0.4), layout="constrained")
+    axes = figure.subplots(1 + len(rows), len(maps), height_ratios=[0.4] + [aspect] * len(rows), squeeze=False)
+    for axis in axes.ravel():
+        axis.axis("off")
+    for axis, picture, title in zip(axes[0], filters, titles, strict=True):
+        axis.imshow(to_pil(picture), interpolation="nearest")
+        axis.set_title(title, fontsize=FONT)
+    for line, (values, scale, label, beyond) in zip(axes[1:], rows, strict=True):
+        for axis, each in zip(line, values.numpy(), strict=True):
+            drawn = axis.imshow(each, **scale)
+        figure.colorbar(
+            drawn, ax=line.tolist(), label=label, extend=beyond, shrink=0.9, aspect=18, pad=0.01, fraction=0.03
         )
     return figure

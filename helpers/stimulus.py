@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.core import images
+from helpers.core import images, photos
 from helpers.core.arguments import above, at_least, at_once, channels, one_of
 from helpers.core.networks import Channel, Layer, Network
 from helpers.core.steps import Seed, Step
-from helpers.filters import check_filters, convolution, filters
+from helpers.filters import check_filters, convolution, filters, magnify
 
 Origin = Literal["the network's mean", "the patch's mean", "black"]
 
@@ -92,6 +92,42 @@ def closest_patches(
     return Matches(cosines, patches, where, corners, seen)
 
 
+def search(
+    network: Network, layer: Layer = "conv1", channel: Channel = 0, origin: Origin = "the network's mean"
+) -> Matches:
+    """The patch of the ten `photos.SCENES` that comes nearest to one filter. See `closest_patches`.
+
+    Raises:
+        ValueError: a layer that does not see pixels, no such channel, or no such origin.
+    """
+    weights = filters(network, layer)
+    channels(channel, len(weights), layer)
+    scenes = (photos.photo(name) for name in photos.SCENES)
+    return closest_patches(weights[channel : channel + 1], scenes, origin, network.mean_pixel)
+
+
+def surroundings(
+    picture: Tensor, corner: tuple[int, int], size: tuple[int, int], margin: int = 20, times: int = 5
+) -> Tensor:
+    """What lies within `margin` pixels of a patch (1, 3, H, W), magnified, with a yellow frame around the patch.
+
+    Args:
+        picture: (1, 3, H, W).
+        corner: (top, left) of the patch.
+        size: (height, width) of the patch.
+    """
+    (top, left), (height, width) = corner, size
+    first, second = max(0, top - margin), max(0, left - margin)
+    crop = images.check(picture, "picture")[..., first : top + height + margin, second : left + width + margin]
+    large = magnify(crop, times)
+    upper, near = (top - first) * times, (left - second) * times
+    lower, far = upper + height * times, near + width * times
+    ring = torch.zeros(large.shape[-2:], dtype=torch.bool, device=large.device)
+    ring[max(0, upper - 3) : lower + 3, max(0, near - 3) : far + 3] = True
+    ring[upper:lower, near:far] = False
+    return torch.where(ring, large.new_tensor([1.0, 0.85, 0.0]).view(1, 3, 1, 1), large)
+
+
 def _bands(picture, height, width, count, largest=8_000_000):
     """(first row, rows of the picture), such that neither the `count` responses to a band nor its patches, laid
     out for the convolution, are more than `largest` numbers."""
@@ -153,6 +189,25 @@ def patches_at(pictures: Tensor, places: Tensor, size: tuple[int, int]) -> Tenso
     """The patches (C, 3, *size) of pictures (N, 3, H, W) at `places` (C, 3): which picture, and top left corner."""
     height, width = size
     return torch.stack([pictures[n, :, y : y + height, x : x + width] for n, y, x in places.tolist()])
+
+
+# ── The best picture that a screen can show ──────────────────────────────────────────────────────────────────
+
+
+def within_the_screen(weights: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """For each filter two pictures in [0, 1], (C, 3, h, w): itself as loud as it can be shown, and the loudest of all.
+
+    The first is mean + t·w with the largest t that leaves no pixel outside of [0, 1]. The second is white where w is
+    positive and black elsewhere: Σ w·(p − mean) is largest where every pixel is at its own better end.
+
+    Args:
+        weights: filters (C, 3, h, w).
+        mean: (3,), the network's `mean_pixel`.
+    """
+    mean = mean.view(1, 3, 1, 1)
+    room = torch.where(weights > 0, 1 - mean, mean) / weights.abs().clamp_min(1e-30)
+    itself = mean + room.amin((1, 2, 3), keepdim=True) * weights
+    return itself.clamp(0, 1), (weights > 0).to(weights)
 
 
 # ── The climb ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from bench import seeded
+from bench import seeded, with_statistics
 from torch import nn
 
 from helpers import filters
@@ -67,6 +67,39 @@ def test_filters_laid_over_a_photo_give_the_networks_response(lite0):
     torch.testing.assert_close(filters.response(lite0, photo, "conv1", 5), by_hand[:, 5:6], rtol=1e-4, atol=1e-4)
 
 
+RELU = {
+    "resnet18": "relu",
+    "densenet121": "features.relu0",
+    "googlenet": "conv1",
+    "alexnet": "features.1",
+    "vgg16_edges": "features.1",
+}
+
+
+@pytest.mark.parametrize("name", RELU)
+def test_effective_filters_give_what_the_first_relu_puts_out(name, untrained):
+    """Through BGR, deviations, GoogLeNet's own normalisation, biases and batch norms with statistics."""
+    network = with_statistics(untrained(name))
+    weights, offsets = filters.effective(network)
+    conv = next(iter(filters.convolutions(network.model).values()))
+    stride, padding = conv.stride[0], conv.padding[0]
+    border = padding // stride + 1  # so many places see the padding
+    start = border * stride - padding
+    image = seeded(1, 3, 64, 64)
+    seen = (image - network.mean_pixel.view(1, 3, 1, 1))[..., start:, start:]
+    by_hand = F.conv2d(seen, weights, offsets, stride).relu()[..., :9, :9]
+    theirs = network.activation(image, RELU[name])[..., border : border + 9, border : border + 9]
+    torch.testing.assert_close(by_hand, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_effective_filters_of_the_default_network(lite0):
+    photo = photos.photo("chelsea", 64)
+    weights, offsets = filters.effective(lite0)
+    centred = F.pad(photo - lite0.mean_pixel.view(1, 3, 1, 1), (0, 1, 0, 1))
+    z = F.conv2d(centred, weights, offsets, stride=2)
+    torch.testing.assert_close(z.clamp(0, 6), lite0.activation(photo, "relu1"), rtol=1e-4, atol=1e-4)
+
+
 def test_a_block_is_named_by_the_convolution_that_it_begins_with(untrained):
     assert filters.convolution(untrained("googlenet"), "conv1") == "conv1.conv"
     assert filters.convolution(untrained("vgg16_edges"), "conv1_1") == "features.0"
@@ -109,12 +142,16 @@ def test_untrained_filters_are_seeded_noise_of_pytorchs_range():
 # ── Drawing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_three_scalings_by_hand():
+def test_scalings_by_hand():
     weights = torch.tensor([[-1.0, 0.0, 3.0], [0.0, 1.0, -0.5]]).view(2, 3, 1, 1)
     scaled = {s: filters.rescale(weights, s).flatten(1).tolist() for s in filters.Scaling.__args__}
     assert scaled["per filter"] == [[0, 0.25, 1], pytest.approx([1 / 3, 1, 0])]
     assert scaled["per layer"] == [[0, 0.25, 1], [0.25, 0.5, 0.125]]
     assert scaled["symmetric"] == [pytest.approx([1 / 3, 0.5, 1]), [0.5, 1, 0.25]]
+    assert scaled["one scale"] == [pytest.approx([1 / 3, 0.5, 1]), pytest.approx([0.5, 2 / 3, 5 / 12])]
+    amplified = filters.rescale(weights, "one scale", 2).flatten(1)
+    assert amplified.tolist() == [pytest.approx([1 / 6, 0.5, 1]), pytest.approx([0.5, 5 / 6, 1 / 3])]
+    assert filters.rescale(weights, "one scale", 9).flatten(1).tolist()[0] == [0, 0.5, 1]
 
 
 @pytest.mark.parametrize("scaling", filters.Scaling.__args__)
@@ -123,8 +160,8 @@ def test_a_dead_filter_is_grey_and_any_filter_fits_the_screen(scaling, random_fi
     scaled = filters.rescale(random_filters, scaling)
     assert scaled.min() >= 0 and scaled.max() <= 1
     pixels = np.asarray(images.to_pil(images.grid(scaled)))
-    assert pixels.min() == 0 or scaling == "symmetric"
-    assert pixels.max() == 255
+    assert pixels.min() == 0 or scaling in ("symmetric", "one scale")
+    assert pixels.max() == 255 or scaling == "one scale"
 
 
 def test_frequency_is_that_of_a_wave_and_agrees_with_a_plain_sum(random_filters):
@@ -176,12 +213,20 @@ def test_colour_slices_are_grey(random_filters):
 
 def test_a_sheet_needs_only_a_network(lite0):
     assert filters.sheet(lite0, times=1).shape == (1, 3, 4 * 3 + 3 * 4, 8 * 3 + 7 * 4)
+    stored = filters.sheet(lite0, "stored", "symmetric", 1.0, times=1)
+    assert torch.equal(stored, filters.tiles(filters.filters(lite0), times=1))
+    with pytest.raises(ValueError, match="weights must be one of 'effective', 'stored', not 'raw'"):
+        filters.sheet(lite0, "raw")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda w: filters.rescale(w, "loud"), "scaling must be one of 'per filter', 'per layer', 'symmetric', not"),
+        (
+            lambda w: filters.rescale(w, "loud"),
+            "scaling must be one of 'per filter', 'per layer', 'symmetric', 'one scale'",
+        ),
+        (lambda w: filters.rescale(w, contrast=0), "contrast must be above 0, not 0"),
         (lambda w: filters.order(w, "colour"), "sort must be one of 'variance', 'frequency', 'index', not 'colour'"),
         (lambda w: filters.tiles(w, view="grey"), "view must be one of 'colour', 'red, green, blue', not 'grey'"),
         (lambda w: filters.rescale(w[0]), r"filters must be a tensor of shape \(C, 3, h, w\), not \(3, 4, 4\)"),
@@ -224,3 +269,27 @@ def test_slices_say_what_is_wrong(lite0):
         filters.slices(lite0, columns=0)
     with pytest.raises(ValueError, match="scaling must be one of"):
         filters.slices(lite0, scaling="loud")
+
+
+# ── How far the weights explain ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_straight_lines_are_those_of_least_squares():
+    torch.manual_seed(0)
+    network = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.ReLU6()))
+    pictures = seeded(3, 3, 9, 9)
+    linear = filters.straightened(network, pictures)
+    x = network.activation(pictures, "0").transpose(0, 1).flatten(1)
+    lines = linear.activation(pictures, "1").transpose(0, 1).flatten(1)
+    for given, line in zip(x.double().numpy(), lines.numpy(), strict=True):
+        slope, offset = np.polyfit(given, given.clip(0), 1)
+        np.testing.assert_allclose(line, slope * given + offset, atol=1e-5)
+    one, two = seeded(1, 3, 9, 9, seed=1), seeded(1, 3, 9, 9, seed=2)
+    ends = [linear.activation(each, "3") for each in (one, two, (one + two) / 2)]
+    torch.testing.assert_close((ends[0] + ends[1]) / 2, ends[2], rtol=1e-4, atol=1e-6)
+    assert isinstance(network.model[1], nn.ReLU)
+
+
+def test_a_relu_that_runs_twice_has_no_line(untrained):
+    with pytest.raises(ValueError, match="network resnet18 calls a ReLU more than once"):
+        filters.straightened(untrained("resnet18"), seeded(1, 3, 64, 64))

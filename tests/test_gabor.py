@@ -76,6 +76,12 @@ def test_components_say_what_is_wrong(random_filters):
         gabor.independent_components(random_filters, 3, "both")
 
 
+def test_components_of_photos_are_those_of_the_ten_scenes():
+    patches = gabor.random_patches([photos.photo(name) for name in photos.SCENES], 3, 2000, seed=1)
+    expected = gabor.independent_components(patches, 16, "filter", 1)
+    assert torch.equal(gabor.photo_components(3, 16, 2000, "filter", 1), expected)
+
+
 # ── Gabor's function ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -139,7 +145,7 @@ def test_each_place_has_the_colour_of_its_strongest_direction(device):
     assert picture.shape == (1, 3, 1, 4) and picture.device == energy.device
     colours = torch.tensor([[1, 0.25, 0.25], [0.25, 1, 0.25], [0.25, 0.25, 1]])  # ½ + ½ cos of 0 and of ±120°
     full = torch.tensor([2.0, 4, 0, 2]).quantile(0.98)
-    expected = torch.tensor([2.0, 4, 0, 2]).div(full).clamp(max=1)[:, None] * colours[[0, 1, 0, 2]]
+    expected = torch.tensor([2.0, 4, 0, 2]).div(full).clamp(max=1).sqrt()[:, None] * colours[[0, 1, 0, 2]]
     torch.testing.assert_close(picture[0, :, 0].T.cpu(), expected)
 
 

@@ -1,5 +1,7 @@
 """Figures hold what they are given; the display of a notebook stays small."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -187,17 +189,6 @@ def test_a_table_of_shares_has_its_heads_above_and_beside_it():
         plots.picture_table(shares[:2], heads)
 
 
-def test_a_row_of_shares_begins_with_itself_and_the_largest():
-    shades = torch.tensor([0.0, 0.2, 0.4, 0.6]).view(4, 1, 1, 1).expand(4, 3, 6, 6)
-    row = plots.picture_row(shades, torch.tensor([0.1, 0.0, 0.4, 0.2], dtype=torch.float64), itself=1, most=3)
-    assert row.shape == (1, 3, 6, 4 * 6 + 3 * 2) and row.dtype == shades.dtype
-    assert row[0, :, 0, 0].eq(0).all() and torch.allclose(row[0, :, 2, 2], torch.tensor(0.2))
-    # shares of ⅖, ⅕ and ⅒ of all: ink of 1, ½ and ¼ on what the pictures lack of white
-    assert torch.allclose(row[0, 0, 3, 8::8], torch.tensor([0.4, 1 - 0.4 / 2, 1 - 1 / 4]))
-    with pytest.raises(ValueError, match="shares must have one entry for each of the 4 pictures, not 3"):
-        plots.picture_row(shades, torch.ones(3), 0)
-
-
 def test_every_point_is_in_the_scatter_in_the_colour_of_its_label():
     points = torch.arange(10.0).view(5, 2)
     figure = plots.scatter({"a": points, "b": -points}, [0, 1, 0, 1, 1], ["x", "y"])
@@ -206,3 +197,44 @@ def test_every_point_is_in_the_scatter_in_the_colour_of_its_label():
     assert drawn == [points[[0, 2]].tolist(), points[[1, 3, 4]].tolist()]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["x", "y"]
     assert not plots.scatter({"a": points}, torch.zeros(5, dtype=torch.int64)).legends
+
+
+def test_named_islands_carry_their_names_at_their_middle():
+    points = torch.tensor([[0.0, 0], [2, 0], [10, 10], [12, 10]])
+    figure = plots.named({"one": points, "two": -points}, [0, 0, 1, 1], ["cat", "dog"])
+    first, second = figure.axes
+    assert (first.get_title(), second.get_title()) == ("one", "two")
+    assert [(word.get_text(), word.get_position()) for word in first.texts] == [("cat", (1, 0)), ("dog", (11, 10))]
+    assert len(first.collections) == 2
+
+
+def test_ranked_shares_stand_in_order_and_in_two_colours():
+    shares = torch.tensor([0.1, 0.5, 0.0, 0.4])
+    figure = plots.ranked({"a": shares, "b": shares}, torch.tensor([True, True, False, False]), most=3)
+    axis = figure.axes[0]
+    own, others = axis.containers
+    assert [(bar.get_center()[0], round(bar.get_height(), 3)) for bar in own] == [(1, 0.5), (3, 0.1)]
+    assert [(bar.get_center()[0], round(bar.get_height(), 3)) for bar in others] == [(2, 0.4)]
+    assert own[0].get_facecolor() != others[0].get_facecolor()
+
+
+def test_answers_have_one_scale_and_what_passes_another():
+    filters, maps = torch.rand(2, 3, 4, 4), torch.stack([torch.ones(5, 6), -4 * torch.ones(5, 6)])
+    figure = plots.answers(filters, maps, ["a", "b"])
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["a", "b"]
+    assert [axis.images[0].get_clim() for axis in figure.axes[2:4]] == [(-4, 4), (-4, 4)]
+    figure = plots.answers(filters, maps, ["a", "b"], passed=maps.clamp(0, 6), limit=6)
+    assert [axis.images[0].get_clim() for axis in figure.axes[2:6]] == [(-6, 6), (-6, 6), (0, 1), (0, 1)]
+    with pytest.raises(ValueError, match="filters, maps and titles must be as many, not 2, 2 and 1"):
+        plots.answers(filters, maps, ["a"])
+
+
+def test_changes_share_one_scale_and_name_the_winners():
+    photo, maps = torch.rand(1, 3, 8, 8), {"a": torch.full((1, 1, 8, 8), -0.3), "b": torch.zeros(8, 8)}
+    scan = SimpleNamespace(winners=torch.tensor([[3, 3], [3, 1]]), tops=[0, 4], lefts=[0, 4], patch=4)
+    figure = plots.changes(photo, maps, (0, 0, 4, 4), scan, ["w", "x", "y", "z"], limit=0.5)
+    first, a, b, winners = figure.axes[:4]
+    assert [image.get_clim() for axis in (a, b) for image in axis.images] == [(-0.5, 0.5)] * 2
+    assert [axis.get_title() for axis in (a, b)] == ["a", "b"] and first.lines
+    assert [text.get_text() for text in winners.get_legend().get_texts()] == ["z (3)", "x (1)"]
+    assert winners.collections[1].get_offsets().tolist() == [[6, 6]]  # (x, y) of the centre of the last window

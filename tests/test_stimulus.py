@@ -8,7 +8,7 @@ import torch
 from bench import seeded
 
 from helpers import filters, stimulus
-from helpers.core import networks
+from helpers.core import networks, photos
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +101,30 @@ def test_a_search_says_what_is_wrong(arguments, message, random_filters):
         stimulus.closest_patches(**({"weights": random_filters, "pictures": [seeded(1, 3, 9, 9)]} | arguments))
 
 
+def test_the_search_goes_through_the_ten_scenes(lite0, monkeypatch):
+    monkeypatch.setattr(photos, "photo", lambda name: seeded(1, 3, 9, 9, seed=photos.SCENES.index(name)))
+    found = stimulus.search(lite0, channel=5)
+    pictures = [seeded(1, 3, 9, 9, seed=seed) for seed in range(10)]
+    expected = stimulus.closest_patches(filters.filters(lite0)[5:6], pictures, mean=lite0.mean_pixel)
+    assert torch.equal(found.cosines, expected.cosines) and found.pictures == expected.pictures
+    with pytest.raises(ValueError, match="channel must be a whole number from 0 to 31 for layer 'conv1', not 32"):
+        stimulus.search(lite0, channel=32)
+
+
+def test_a_frame_lies_around_the_patch_and_not_on_it():
+    picture = 0.5 * seeded(1, 3, 30, 40)
+    shown = stimulus.surroundings(picture, (10, 20), (3, 4), margin=5, times=4)
+    assert shown.shape == (1, 3, 13 * 4, 14 * 4)
+    patch = filters.magnify(picture[..., 10:13, 20:24], 4)
+    assert torch.equal(shown[..., 20:32, 20:36], patch)
+    yellow = (shown == torch.tensor([1.0, 0.85, 0.0]).view(1, 3, 1, 1)).all(1)
+    assert yellow.sum() == 18 * 22 - 12 * 16 and yellow[0, 17, 17] and yellow[0, 34, 38]
+    corner = stimulus.surroundings(picture, (0, 36), (3, 4), margin=5, times=4)
+    assert corner.shape == (1, 3, 8 * 4, 9 * 4) and torch.equal(
+        corner[..., :12, 20:], filters.magnify(picture[..., :3, 36:], 4)
+    )
+
+
 # ── The loudest patch ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -128,6 +152,21 @@ def test_patches_are_cut_where_they_lie():
     pictures = torch.cat([seeded(1, 3, 6, 9, seed=seed) for seed in range(2)])
     found = stimulus.patches_at(pictures, torch.tensor([[1, 0, 4], [0, 3, 7]]), (3, 2))
     assert torch.equal(found, torch.stack([pictures[1, :, 0:3, 4:6], pictures[0, :, 3:6, 7:9]]))
+
+
+# ── The best picture that a screen can show ──────────────────────────────────────────────────────────────────
+
+
+def test_no_picture_is_louder_than_that_of_the_signs(random_filters):
+    mean = torch.tensor([0.4, 0.5, 0.6])
+    itself, signs = stimulus.within_the_screen(random_filters, mean)
+    parts = random_filters * (torch.stack([torch.zeros(5, 3, 4, 4), torch.ones(5, 3, 4, 4)]) - mean.view(3, 1, 1))
+    loudest = parts.amax(0).sum((1, 2, 3))  # each pixel at its own better end
+    torch.testing.assert_close((random_filters * (signs - mean.view(3, 1, 1))).sum((1, 2, 3)), loudest)
+    along = torch.nn.functional.cosine_similarity((itself - mean.view(3, 1, 1)).flatten(1), random_filters.flatten(1))
+    torch.testing.assert_close(along, torch.ones(5))
+    assert itself.min() >= 0 and itself.max() <= 1
+    assert (((itself - 0.5).abs() - 0.5).abs().amin((1, 2, 3)) < 1e-6).all()  # some pixel is at an end
 
 
 # ── The climb ────────────────────────────────────────────────────────────────────────────────────────────────
