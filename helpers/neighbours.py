@@ -1,8 +1,10 @@
-"""Pictures as vectors: the features or pixels of a collection, their nearest neighbours, and how pure those are.
+"""Pictures as vectors: features, colours or pixels of a collection, their nearest neighbours, and how pure those are.
 
 Source:
     Krizhevsky, Sutskever, Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks",
     section 6.1 (neighbours by Euclidean distance between 4096-dimensional last-layer vectors)
+    Swain, Ballard 1991, "Color indexing" (the colour histogram)
+    Stricker, Orengo 1995, "Similarity of color images" (colour moments; they take the skewness, too)
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,10 +54,25 @@ def vectors(network: Network, collection, layer: Layer = "penultimate", batch: i
     Raises:
         ValueError: an unknown layer, an empty collection, or `batch` below 1.
     """
-    network.path(layer)
+    return vectors_at(network, collection, [layer], batch)[layer]
+
+
+def vectors_at(network: Network, collection, layers: Sequence[Layer], batch: int = 8) -> dict[str, Tensor]:
+    """`vectors` for several layers, by name; each picture goes through the network once.
+
+    Raises:
+        ValueError: as in `vectors`, or no layer.
+    """
+    at_least(1, layers=len(layers))
+    for layer in layers:
+        network.path(layer)
+    found = {layer: [] for layer in layers}
     with torch.inference_mode():
-        found = [_flat(network.activation(pictures, layer)) for pictures in _watched(collection, batch, network.name)]
-    return torch.cat(found).clone()  # a tensor of inference mode takes part in no gradient; its copy does
+        for pictures in _watched(collection, batch, network.name):
+            for layer, activation in network.activations(pictures, layers, as_they_lie=True).items():
+                found[layer].append(_flat(activation))
+    # a tensor of inference mode takes part in no gradient; its copy does
+    return {layer: torch.cat(rows).clone() for layer, rows in found.items()}
 
 
 def _flat(activation):
@@ -78,6 +95,26 @@ def thumbnails(collection, size: int = 32, batch: int = 64) -> Tensor:
         ValueError: an empty collection, or `size` or `batch` below 1.
     """
     return torch.cat([resize(pictures, (size, size)) for pictures in _watched(collection, batch, f"{size} pixels")])
+
+
+def colour_moments(images: Tensor) -> Tensor:
+    """Six numbers for each of the images (N, 3, H, W): mean and deviation of each of the three colours, (N, 6)."""
+    return torch.cat([check(images).mean((2, 3)), images.std((2, 3))], 1)
+
+
+def colour_histogram(images: Tensor, levels: int = 4) -> Tensor:
+    """How the pixels of each of the images (N, 3, H, W) spread over the colours: (N, levels³), each row of sum 1.
+
+    Red, green and blue are each cut into `levels` equal steps, so there are levels³ boxes of like colours.
+
+    Raises:
+        ValueError: `levels` below 1.
+    """
+    at_least(1, levels=levels)
+    red, green, blue = (check(images) * levels).long().clamp(0, levels - 1).flatten(2).unbind(1)
+    boxes = (red * levels + green) * levels + blue
+    counts = torch.zeros(len(images), levels**3, device=images.device)
+    return counts.scatter_add_(1, boxes, torch.ones_like(boxes, dtype=counts.dtype)) / boxes.shape[1]
 
 
 def _watched(collection, batch, description) -> Iterator[Tensor]:

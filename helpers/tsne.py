@@ -240,8 +240,9 @@ def snap_to_grid(embedding: Tensor, columns: int | None = None) -> Tensor:
     """Give each point of an embedding (N, 2) a cell of its own on a grid: (N, 2) integers, row and column.
 
     Of all ways to fill the grid this one has the least sum of squared distances between points and cells (linear
-    assignment, Jonker and Volgenant). The grid is as wide and high as the embedding; row 0 is at the top, where y
-    is largest. Takes about N³ operations in the worst case: a second for 1000 points, minutes for 10 000.
+    assignment, Jonker and Volgenant 1987; SciPy has the variant of Crouse 2016). The grid is as wide and high as the
+    embedding; row 0 is at the top, where y is largest. Takes about N³ operations in the worst case: a second for 1000
+    points, minutes for 10 000.
 
     Args:
         columns: of the grid; default: as many as rows, or one more.

@@ -6,8 +6,19 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from helpers.core.images import resize
-from helpers.core.photos import Crops, Folder, digits
-from helpers.neighbours import Sample, nearest, pixels, preserved, purity, thumbnails, vectors
+from helpers.core.photos import Crops, Folder, Recoloured, digits
+from helpers.neighbours import (
+    Sample,
+    colour_histogram,
+    colour_moments,
+    nearest,
+    pixels,
+    preserved,
+    purity,
+    thumbnails,
+    vectors,
+    vectors_at,
+)
 
 
 @pytest.fixture
@@ -93,6 +104,35 @@ def test_a_layer_with_height_and_width_is_averaged_over_both(lite0):
     assert found.shape == (3, 40) and torch.allclose(found, maps.mean(dim=(2, 3)), atol=1e-5)
 
 
+def test_several_layers_in_one_pass_are_each_as_alone(lite0):
+    crops = Crops(3, size=64)
+    both = vectors_at(lite0, crops, ["penultimate", "blocks.1"], batch=2)
+    assert list(both) == ["penultimate", "blocks.1"]
+    assert all(torch.allclose(both[layer], vectors(lite0, crops, layer, batch=2), atol=1e-4) for layer in both)
+    with pytest.raises(ValueError, match="layers must be at least 1, not 0"):
+        vectors_at(lite0, crops, [])
+
+
+def test_colours_are_counted_in_their_boxes(device):
+    images = torch.zeros(2, 3, 2, 2, device=device)
+    images[0, 0, 0] = 1  # half red, half black
+    images[1] = 0.3
+    counts = colour_histogram(images)
+    assert counts.shape == (2, 64) and counts.sum(1).tolist() == [1, 1]
+    assert counts[0, 0] == counts[0, 3 * 16] == 0.5 and counts[1, 16 + 4 + 1] == 1
+    assert torch.equal(counts, colour_histogram(images.flip(3))), "it does not know where a colour is"
+    with pytest.raises(ValueError, match="levels must be at least 1"):
+        colour_histogram(images, 0)
+
+
+def test_moments_are_mean_and_deviation_of_each_colour(device):
+    images = torch.rand(3, 3, 5, 7, generator=torch.Generator().manual_seed(0)).to(device)
+    found = colour_moments(images)
+    assert found.shape == (3, 6)
+    assert found[1, 2].item() == pytest.approx(images[1, 2].mean().item())
+    assert found[2, 3].item() == pytest.approx(images[2, 0].std().item())
+
+
 def test_alexnet_gives_its_4096_numbers(untrained):
     assert vectors(untrained("alexnet"), Crops(2, size=224), batch=1).shape == (2, 4096)
 
@@ -132,6 +172,12 @@ def test_pixels_are_the_shrunken_picture():
 def test_features_beat_pixels_on_the_crops(lite0):
     crops = Crops(60, size=96)
     assert purity(vectors(lite0, crops), crops.labels) > purity(pixels(crops), crops.labels) + 0.2
+
+
+def test_features_beat_a_colour_histogram_by_far_where_colours_say_nothing(lite0):
+    crops = Recoloured(Crops(160, size=96))
+    colours = colour_histogram(thumbnails(crops, 32))
+    assert purity(vectors(lite0, crops), crops.labels) > purity(colours, crops.labels) + 0.15
 
 
 def test_a_sample_keeps_pictures_with_their_labels():

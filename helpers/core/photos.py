@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from helpers.core.arguments import known
+from helpers.core.arguments import from_to, known
 from helpers.core.downloads import impatient
 from helpers.core.images import load, resize
 
@@ -74,6 +74,10 @@ PHOTOS = {
 
 # Photos with something to tell apart; the textures and the silhouette have no place among them.
 SCENES = ("chelsea", "coffee", "rocket", "camera", "motorcycle", "china", "flower", "astronaut", "coins", "retina")
+
+# Sixteen, with more than one photo of some kinds: camera, astronaut and hopper show people, page and text show writing,
+# brick and gravel are stone.
+SIXTEEN = (*SCENES, "hopper", "page", "text", "brick", "gravel", "hubble")
 
 
 def photo(name: str, size: int | tuple[int, int] | None = None) -> Tensor:
@@ -142,6 +146,47 @@ def _no_larger_than(picture, short):
     if min(height, width) <= short:
         return picture
     return resize(picture, round(max(height, width) * short / min(height, width)))
+
+
+class Recoloured:
+    """A collection whose colours say nothing: some pictures are grey, the hues of all others are turned and tinted.
+
+    What is done is one 3 × 3 matrix on the colours of a picture: a mean of the three, or a turn by a random angle about
+    the grey axis, then a dimming of each of them by a factor of its own. Light and dark stay where they are; labels and
+    classes stay, too. Picture i is the same whenever it is asked for.
+
+    Args:
+        collection: of pictures.
+        grey: the share of grey pictures, from 0 to 1.
+        tint: by how much the three are dimmed at most, from 0 to 1; it gives a colour to what is grey by nature.
+        seed: of what is done to which picture.
+
+    Raises:
+        ValueError: `grey` or `tint` out of their range.
+    """
+
+    def __init__(self, collection, grey: float = 0.5, tint: float = 0.5, seed: int = 0):
+        from_to(0, 1, grey=grey, tint=tint)
+        self.collection, self.classes, self.labels = collection, collection.classes, collection.labels
+        random = torch.Generator().manual_seed(seed)
+        draws = torch.rand(len(collection), 5, generator=random)
+        turned = (1 - tint * draws[:, 2:, None]) * turns(2 * torch.pi * draws[:, 1])
+        self.matrices = torch.where(draws[:, :1, None] < grey, torch.full((3, 3), 1 / 3), turned)
+
+    def __len__(self) -> int:
+        return len(self.collection)
+
+    def __getitem__(self, i: int) -> Tensor:
+        picture = self.collection[i]
+        return torch.einsum("ij,jhw->ihw", self.matrices[i].to(picture), picture).clamp(0, 1)
+
+
+def turns(angles: Tensor) -> Tensor:
+    """Rotations of RGB about the grey axis (1, 1, 1) by `angles` (N,) in radians: (N, 3, 3), each row of sum 1."""
+    grey = torch.full((3, 3), 1 / 3)
+    across = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
+    cos, sin = angles.cos()[:, None, None], angles.sin()[:, None, None]
+    return grey + cos * (torch.eye(3) - grey) + sin * across
 
 
 class Folder:
@@ -249,3 +294,26 @@ def batches(collection, size: int = 16) -> Iterator[Tensor]:
         raise ValueError("collection must hold at least one picture")
     for start in range(0, len(collection), size):
         yield torch.stack([collection[i] for i in range(start, min(start + size, len(collection)))])
+
+
+# ── More photos, for what needs many different pictures ──────────────────────────────────────────────────────
+
+PHOTOS |= {
+    photo.name: photo
+    for photo in [
+        Photo(
+            "hopper",
+            "Grace Hopper",
+            "US Navy",
+            "public domain",
+            "matplotlib",
+            "mpl-data/sample_data/grace_hopper.jpg",
+        ),
+        _scikit_image(
+            "clock", "A wall clock, blurred by motion", "Stefan van der Walt", "public domain", "clock_motion.png"
+        ),
+        _scikit_image("cell", "A cell floating in saline", "Paul Müller and others", "CC0", "cell.png"),
+        _scikit_image("page", "A page of print", "unknown", "no known restrictions", "page.png"),
+        _scikit_image("text", "Letters", "unknown, from Wikipedia", "public domain", "text.png"),
+    ]
+}

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from helpers.core import photos
-from helpers.core.photos import PHOTOS, Crops, Folder, batches, digits, photo
+from helpers.core.photos import PHOTOS, Crops, Folder, Recoloured, batches, digits, photo, turns
 
 
 @pytest.mark.parametrize("name", PHOTOS)
@@ -52,6 +52,56 @@ def test_crops_take_the_stated_part_of_the_photo():
 def test_crops_refuse_nothing(bad):
     with pytest.raises(ValueError, match="count and size must be at least 1"):
         Crops(**bad)
+
+
+# ── Colours that say nothing ──
+
+
+class Painted:
+    """Pictures of one colour each."""
+
+    classes, labels = ["red", "blue"], [0, 1] * 100
+
+    def __len__(self):
+        return 200
+
+    def __getitem__(self, i):
+        return torch.eye(3)[2 * self.labels[i]][:, None, None].expand(3, 4, 4)
+
+
+def test_grey_pictures_keep_their_brightness_and_others_turn():
+    coloured = Recoloured(Painted())
+    assert len(coloured) == 200 and coloured.classes == ["red", "blue"] and coloured.labels == Painted.labels
+    pixels = torch.stack([coloured[i][:, 0, 0] for i in range(200)])
+    grey = (pixels.amax(1) - pixels.amin(1)) < 1e-6
+    assert 80 < grey.sum() < 120 and pixels[grey].numpy() == pytest.approx(1 / 3)
+    assert pixels.min() >= 0 and pixels.max() <= 1
+    assert set(pixels[~grey].argmax(1).tolist()) == {0, 1, 2}, "red and blue come in every hue"
+    assert torch.equal(coloured[7], Recoloured(Painted())[7])
+    assert not torch.equal(coloured.matrices, Recoloured(Painted(), seed=1).matrices)
+
+
+def test_the_share_of_grey_and_the_tint_at_both_ends():
+    assert Recoloured(Painted(), grey=1).matrices.numpy() == pytest.approx(1 / 3)
+    turned = Recoloured(Painted(), grey=0, tint=0).matrices
+    assert torch.allclose(turned @ turned.mT, torch.eye(3).expand(200, 3, 3), atol=1e-5), "rotations"
+    assert torch.allclose(turned.sum(2), torch.ones(200, 3), atol=1e-5), "grey stays grey"
+    tinted = Recoloured(Painted(), grey=0).matrices.sum(2)
+    assert 0.5 <= tinted.min() < 0.55 and 0.95 < tinted.max() <= 1 + 1e-6
+    for bad in ({"grey": 1.1}, {"tint": -0.1}):
+        with pytest.raises(ValueError, match="must be from 0 to 1"):
+            Recoloured(Painted(), **bad)
+
+
+def test_a_turn_of_a_third_exchanges_the_colours():
+    third = turns(torch.tensor([2 * torch.pi / 3]))[0]
+    assert torch.allclose(third @ torch.eye(3)[0], torch.eye(3)[1], atol=1e-6)
+
+
+def test_the_sixteen_are_photos_of_which_some_are_of_one_kind():
+    crops = Crops(32, 16, photos.SIXTEEN)
+    assert len(set(photos.SIXTEEN)) == 16 and set(photos.SCENES) < set(photos.SIXTEEN)
+    assert crops.labels == [*range(16), *range(16)]
 
 
 def test_a_folder_is_labelled_by_its_subfolders(tmp_path):
