@@ -1,8 +1,8 @@
 """Occlusion: cover a part of the picture, and see what the network then says.
 
-Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (ECCV 2014), section 4.2. The map holds, at
-each pixel, the score of one class averaged over the windows that covered the pixel: dark where the class needs what
-is covered, bright where what is covered speaks against it.
+Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (ECCV 2014), section 4.2. They draw the score
+at the place of the window; here the map holds, at each pixel, the score averaged over the windows that covered the
+pixel: below the clean score where the class needs what is covered, above it where that speaks against the class.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from helpers.core.arguments import at_least, at_once, classes, one_of, single
+from helpers.core.arguments import at_least, at_once, channels, classes, one_of, positions, single, with_knobs_of
 from helpers.core.images import Image, interpolation_weights
-from helpers.core.networks import Category, Network, Score, as_scores
+from helpers.core.networks import Category, Channel, Layer, Network, Score, as_scores
 from helpers.core.steps import Seed, Step
 from helpers.incremental import fastest
 
 Fill = Literal["mean", "grey", "black", "white", "blur", "noise"]
+Read = Literal["total", "strongest"]
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels; bottom and right are outside
 
 
@@ -35,12 +36,15 @@ class Occluded(Step):
         tops: the first row of pixels of the windows in each row of `scores`.
         lefts: the first column of pixels of the windows in each column of `scores`.
         patch: side of the windows in pixels.
+        winners: the most probable class with each window covered, (rows, columns), by its index; −1 where the window's
+            turn has not come; None where a channel is followed.
     """
 
     scores: Tensor | None = None
     tops: Sequence[int] = ()
     lefts: Sequence[int] = ()
     patch: int = 0
+    winners: Tensor | None = None
 
     @property
     def clean(self) -> float:
@@ -50,7 +54,20 @@ class Occluded(Step):
     @property
     def worst(self) -> Box:
         """The window that lowers the score most: (top, left, bottom, right) in pixels."""
-        row, column = divmod(int(self.scores.nan_to_num(torch.inf).argmin()), len(self.lefts))
+        return self._box(self.scores.nan_to_num(torch.inf).argmin())
+
+    @property
+    def best(self) -> Box:
+        """The window that raises the score most, or lowers it least: (top, left, bottom, right) in pixels."""
+        return self._box(self.scores.nan_to_num(-torch.inf).argmax())
+
+    @property
+    def change(self) -> Tensor:
+        """The map less the clean score, (1, 1, H, W): negative where covering lowers it."""
+        return self.image - self.clean
+
+    def _box(self, window):
+        row, column = divmod(int(window), len(self.lefts))
         top, left = self.tops[row], self.lefts[column]
         return top, left, top + self.patch, left + self.patch
 
@@ -105,32 +122,114 @@ def occlusion(
         ValueError: an argument is out of its range, more than one picture, or a network without a classifier.
     """
     network, image, category = _check(network, image, category)
-    height, width = image.shape[-2:]
-    if not 1 <= patch <= min(height, width):
-        raise ValueError(f"patch must be from 1 to the picture's shorter side {min(height, width)}, not {patch}")
-    if not 1 <= stride <= patch:
-        raise ValueError(f"stride must be from 1 to patch ({patch}), so that every pixel is covered, not {stride}")
+    tops, lefts = _grid(image, patch, stride)
     one_of("score", score, Score)
     incremental = incremental and network.device.type == "cpu"
     batch = _batch(batch, network, on_cpu=16 if incremental else 4)  # whole pictures soon overflow a CPU's cache
     filler = make_filler(network, image, fill, patch, seed, colour)
     yield
 
-    tops, lefts = (starts(side, patch, stride) for side in (height, width))
-    corners = [(top, left) for top in tops for left in lefts]
     logits = definition(network, image, filler, patch)
     if incremental:
+        corners = [(top, left) for top in tops for left in lefts]
         logits = fastest(logits, network, image, filler, patch, corners)
+
+    def read(now):
+        found = logits(now)
+        return as_scores(found, score)[:, category], found.argmax(1)
+
     clean = network.scores(image, score)[0, category].item()
+    yield from _slide(read, image, clean, tops, lefts, patch, batch)
+
+
+@with_knobs_of(
+    occlusion, only=("patch", "stride", "fill", "seed", "colour", "batch"), patch=64, stride=16, fill="mean", seed=0
+)
+@at_once
+@torch.inference_mode()
+def channel_occlusion(
+    network: Network,
+    image: Image,
+    layer: Layer = "head",
+    channel: Channel | None = None,
+    read: Read = "total",
+    **knobs,
+) -> Iterator[Step]:
+    """`occlusion` with a channel of a layer in the class's place.
+
+    Zeiler and Fergus 2014, section 4.2, follow the total activation of the map that is strongest in the whole picture.
+
+    Args:
+        image: one picture, (1, 3, H, W).
+        layer: one with a map.
+        channel: from 0; None takes the one with the largest total in the uncovered picture.
+        read: the activation summed over the map, or its strongest unit's.
+        **knobs: those of `occlusion`.
+
+    Yields:
+        An `Occluded` after each batch, its `losses` the clean activation and the lowest one so far.
+
+    Raises:
+        ValueError: an argument is out of its range, more than one picture, or a layer without a map.
+    """
+    image = single("image", image).detach().to(network.device)
+    patch, fill, seed = knobs["patch"], knobs["fill"], knobs["seed"]
+    tops, lefts = _grid(image, patch, knobs["stride"])
+    positions(network, layer)
+    one_of("read", read, Read)
+    maps = network.activation(image, layer)
+    if channel is None:
+        channel = strongest_channel(network, image, layer)
+    (channel,) = channels(channel, maps.shape[1], layer)
+    batch = _batch(knobs.get("batch"), network)
+    filler = make_filler(network, image, fill, patch, seed, knobs.get("colour"))
+    yield
+
+    def of(maps):
+        units = maps[:, channel].flatten(1)
+        return units.sum(1) if read == "total" else units.amax(1)
+
+    def ask(corners):
+        covered = [cover(image, filler, (top, left, top + patch, left + patch)) for top, left in corners]
+        return of(network.activation(torch.cat(covered), layer)), None
+
+    yield from _slide(ask, image, of(maps).item(), tops, lefts, patch, batch)
+
+
+def strongest_channel(network: Network, image: Image, layer: Layer = "head") -> int:
+    """The channel of a layer whose activation, summed over its map, is largest."""
+    with torch.no_grad():
+        return int(network.activation(image, layer)[0].flatten(1).sum(1).argmax())
+
+
+def _slide(read, image, clean, tops, lefts, patch, batch):
+    """An `Occluded` a batch of windows; `read` gives their scores and their most probable classes, or None."""
+    corners = [(top, left) for top in tops for left in lefts]
+    size, grid = tuple(image.shape[-2:]), (len(tops), len(lefts))
     scores = torch.full((len(corners),), torch.nan, device=image.device)
+    winners = torch.full((len(corners),), -1, device=image.device)
     total = -(-len(corners) // batch)
     for i in range(total):
         now = slice(i * batch, (i + 1) * batch)
-        scores[now] = as_scores(logits(corners[now]), score)[:, category].float()
-        grid = scores.view(len(tops), len(lefts)).clone()
-        heat = average(grid, tops, lefts, patch, (height, width), clean)
+        found, best = read(corners[now])
+        scores[now] = found.float()
+        if best is not None:
+            winners[now] = best
+        known = scores.view(grid).clone()
+        heat = average(known, tops, lefts, patch, size, clean)
         losses = {"clean": clean, "lowest": scores[: now.stop].min().item()}
-        yield Occluded(i + 1, total, heat, losses, grid, tops, lefts, patch)
+        named = None if best is None else winners.view(grid).clone()
+        yield Occluded(i + 1, total, heat, losses, known, tops, lefts, patch, named)
+
+
+def _grid(image, patch, stride):
+    """Where windows start along both axes."""
+    height, width = image.shape[-2:]
+    if not 1 <= patch <= min(height, width):
+        raise ValueError(f"patch must be from 1 to the picture's shorter side {min(height, width)}, not {patch}")
+    if not 1 <= stride <= patch:
+        raise ValueError(f"stride must be from 1 to patch ({patch}), so that every pixel is covered, not {stride}")
+    return starts(height, patch, stride), starts(width, patch, stride)
 
 
 def starts(side: int, patch: int, stride: int) -> list[int]:

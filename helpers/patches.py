@@ -5,13 +5,15 @@ Girshick et al., "Rich Feature Hierarchies for Accurate Object Detection" (CVPR 
 much of a receptive field counts: Luo et al., "Understanding the Effective Receptive Field in Deep CNNs" (NIPS 2016).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
 
-from helpers.core.arguments import at_least, single
+from helpers.core.arguments import at_least, channels, single
 from helpers.core.fields import ReceptiveField
 from helpers.core.images import check
 from helpers.core.networks import Layer, Network
@@ -38,14 +40,27 @@ class Strongest:
     columns: Tensor
     field: ReceptiveField
 
+    def first(self, k: int) -> "Strongest":
+        """The `k` strongest of each channel."""
+        few = (each[:, :k] for each in (self.values, self.images, self.rows, self.columns))
+        return Strongest(*few, self.field)
+
     def boxes(self, channel: int) -> list[tuple[int, int, int, int]]:
         """(top, left, bottom, right) in pixels of each patch of a channel; it may reach beyond the picture."""
         at = zip(self.rows[channel].tolist(), self.columns[channel].tolist(), strict=True)
         return [self.field.box(row, column) for row, column in at]
 
 
-@torch.inference_mode()
-def strongest(network: Network, collection, layer: Layer, k: int = 9, per_image: int = 1, batch: int = 16) -> Strongest:
+def strongest(
+    network: Network,
+    collection,
+    layer: Layer,
+    k: int = 9,
+    per_image: int = 1,
+    batch: int = 16,
+    per_label: int | None = None,
+    inside: bool = False,
+) -> Strongest:
     """The `k` strongest activations of every channel of a layer over a collection, in one pass through it.
 
     Only the best so far are kept, so memory does not grow with the collection, and all channels are ranked at once.
@@ -56,20 +71,77 @@ def strongest(network: Network, collection, layer: Layer, k: int = 9, per_image:
         k: how many a channel; fewer come back where the collection has fewer.
         per_image: how many of them may come from one picture.
         batch: pictures a forward pass.
+        per_label: how many of them may come from pictures that share a label, such as crops of one photo, by
+            `collection.labels`; None: any number.
+        inside: only units whose field lies in the picture, so that none sees padding; in a layer where no field
+            does, all of them.
 
     Raises:
         ValueError: an empty collection, a number below 1, an unknown layer, or pictures that are not finite.
     """
-    at_least(1, k=k, per_image=per_image, batch=batch)
-    network.path(layer)  # an unknown layer is named before the first picture is read
-    kept, done = {}, 0
+    return strongest_of(network, collection, [layer], k, per_image, batch, per_label, inside)[layer]
+
+
+@torch.inference_mode()
+def strongest_of(
+    network: Network,
+    collection,
+    layers: Iterable[Layer],
+    k: int = 9,
+    per_image: int = 1,
+    batch: int = 16,
+    per_label: int | None = None,
+    inside: bool = False,
+) -> dict[str, Strongest]:
+    """`strongest` for several layers in the same pass: layer → what was found there."""
+    at_least(1, k=k, per_image=per_image, batch=batch, per_label=1 if per_label is None else per_label)
+    layers = list(layers)
+    for layer in layers:
+        network.path(layer)  # an unknown layer is named before the first picture is read
+    labels = None if per_label is None else torch.as_tensor(collection.labels, device=network.device)
+    kept: dict[str, dict[str, Tensor]] = {layer: {} for layer in layers}
+    done = 0
     for images in batches(collection, batch):
-        maps = network.activation(images, layer)
-        kept = merged(kept, _best(maps, per_image, done), k)
+        size = tuple(images.shape[-2:])
+        for layer, maps in network.activations(images, layers).items():
+            if inside and maps.ndim == 4:
+                maps = maps.masked_fill(~_inside(network.receptive_field(layer, size), maps, size), -torch.inf)
+            best = _best(maps, per_image, done)
+            if labels is None:
+                kept[layer] = merged(kept[layer], best, k)
+            else:
+                kept[layer] = merged({}, _few_of_a_label(kept[layer], best, labels, per_label), k)
         done += len(images)
-    width = maps.shape[3] if maps.ndim > 3 else 1
-    unit, field = kept["unit"], network.receptive_field(layer, tuple(images.shape[-2:]))
-    return Strongest(kept["value"], kept["image"], unit // width, unit % width, field)
+    return {
+        layer: _found(kept[layer], network.shape(layer, size), network.receptive_field(layer, size)) for layer in layers
+    }
+
+
+def _inside(field, maps, size):
+    """Which units of a map see nothing but the picture, (H, W); all of them, if none does."""
+    rows, columns = (
+        torch.tensor([field.box(i, i)[axis] >= 0 and field.box(i, i)[axis + 2] <= size[axis] for i in range(side)])
+        for axis, side in enumerate(maps.shape[2:])
+    )
+    units = rows[:, None] & columns
+    return (units if units.any() else ~units).to(maps.device)
+
+
+def _found(kept, shape, field):
+    """The strongest units, without the places in a row for which the collection has too few labels or units."""
+    there = kept["value"].isfinite().all(0)
+    value, image, unit = (kept[name][:, there] for name in ("value", "image", "unit"))
+    width = shape[2] if len(shape) == 3 else 1
+    return Strongest(value, image, unit // width, unit % width, field)
+
+
+def _few_of_a_label(kept, found, labels, most):
+    """Those kept so far and those found, strongest first; what has `most` stronger ones of its label counts as −∞."""
+    count = found["value"].shape[1] + (kept["value"].shape[1] if kept else 0)
+    joined = merged(kept, found, count)
+    label = labels[joined["image"]]
+    stronger = (label[:, :, None] == label[:, None, :]).tril(-1).sum(2)
+    return joined | {"value": joined["value"].masked_fill(stronger >= most, -torch.inf)}
 
 
 def merged(kept: dict[str, Tensor], found: dict[str, Tensor], k: int) -> dict[str, Tensor]:
@@ -97,13 +169,14 @@ def _best(maps, per_image, first):
 # ── Their pictures ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def patches(collection, found: Strongest, channel: int, longest: int | None = None) -> Tensor:
+def patches(collection, found: Strongest, channel: int, longest: int | None = None, whole: bool = False) -> Tensor:
     """The patches of one channel, strongest first, (k, 3, h, w): its receptive field in each picture.
 
     Args:
         collection: the one that `found` was made from.
         channel: from 0.
         longest: as in `crop`.
+        whole: the whole picture, where the field is larger than it.
 
     Raises:
         ValueError: no such channel.
@@ -111,7 +184,14 @@ def patches(collection, found: Strongest, channel: int, longest: int | None = No
     if not 0 <= channel < len(found.values):
         raise ValueError(f"channel must be from 0 to {len(found.values) - 1}, not {channel}")
     places = zip(found.images[channel].tolist(), found.boxes(channel), strict=True)
-    return torch.cat([crop(collection[i], box, longest) for i, box in places])
+    return torch.cat([crop(collection[i], *_shown(collection[i], box, longest, whole)) for i, box in places])
+
+
+def _shown(image, box, longest, whole):
+    """The box to cut, and its longest side."""
+    height, width = image.shape[-2:]
+    larger = whole and box[2] - box[0] >= height and box[3] - box[1] >= width
+    return ((0, 0, height, width), None) if larger else (box, longest)
 
 
 def crop(image: Tensor, box: tuple[int, int, int, int], longest: int | None = None) -> Tensor:
@@ -123,15 +203,18 @@ def crop(image: Tensor, box: tuple[int, int, int, int], longest: int | None = No
         longest: at most this many pixels a side, from the middle of the box, where a field weighs most
             (Luo et al. 2016); None keeps the whole box.
     """
-    image = check(image[None] if image.ndim == 3 else image, "image")
+    return _crop(check(image[None] if image.ndim == 3 else image, "image"), box, longest, PADDING)
+
+
+def _crop(maps, box, longest, beyond):
     top, left, bottom, right = box
     if longest is not None:
         at_least(1, longest=longest)
         top, bottom = _middle(top, bottom, longest)
         left, right = _middle(left, right, longest)
-    height, width = image.shape[-2:]
+    height, width = maps.shape[-2:]
     # a negative pad crops
-    return F.pad(image, (-left, right - width, -top, bottom - height), value=PADDING)
+    return F.pad(maps, (-left, right - width, -top, bottom - height), value=beyond)
 
 
 def _middle(first, last, longest):
@@ -149,8 +232,10 @@ def boxed(image: Tensor, box: tuple[int, int, int, int]) -> Tensor:
     return image.masked_fill(whole & ~middle, 1.0)
 
 
-def influence(network: Network, image: Tensor, layer: Layer, position: tuple[int, int]) -> Tensor:
-    """How much each pixel moves a unit, all channels and colours together: Σ |∂ ‖a(position)‖ / ∂ pixel|, (H, W).
+def influence(
+    network: Network, image: Tensor, layer: Layer, position: tuple[int, int], channel: int | None = None
+) -> Tensor:
+    """How much each pixel moves a unit, its colours together: Σ |∂a / ∂ pixel|, (H, W).
 
     Outside the unit's receptive field it is 0, and inside it is largest in the middle (Luo et al. 2016).
 
@@ -158,6 +243,7 @@ def influence(network: Network, image: Tensor, layer: Layer, position: tuple[int
         image: one picture, (1, 3, H, W).
         layer: one with a map.
         position: (row, column) of the unit in the layer's map.
+        channel: of the unit; None takes a = ‖a(position)‖, the length of all channels there.
 
     Raises:
         ValueError: a batch, an unknown layer, or a unit that it does not have.
@@ -169,6 +255,47 @@ def influence(network: Network, image: Tensor, layer: Layer, position: tuple[int
     rows, columns = shape[1:]
     if not (0 <= position[0] < rows and 0 <= position[1] < columns):
         raise ValueError(f"position must lie in the {rows}×{columns} map of layer {layer!r}, not {position}")
+    wanted = slice(None) if channel is None else channels(channel, shape[0], layer)
     with torch.enable_grad():
-        strength = network.activation(pixels, layer)[0, :, position[0], position[1]].norm()
+        strength = network.activation(pixels, layer)[0, wanted, position[0], position[1]].norm()
         return torch.autograd.grad(strength, pixels)[0].abs().sum(1)[0]
+
+
+def evidence(
+    network: Network,
+    collection,
+    found: Strongest,
+    layer: Layer,
+    channel: int,
+    longest: int | None = None,
+    whole: bool = False,
+) -> Tensor:
+    """The patches of one channel with only the pixels that move its unit, (k, 3, h, w): grey where none do.
+
+    A pixel is shown in full where its `influence` on the channel is above the patch's 95th percentile, and below that
+    the fainter the less it has. In fields of more than 9 pixels the influence is smoothed, as single pixels flicker.
+
+    Args:
+        collection: the one that `found` was made from.
+        layer: the one in which `found` was found; it must have a map.
+        channel, longest, whole: as in `patches`.
+
+    Raises:
+        ValueError: no such channel, or a layer without a map.
+    """
+    shown, cut = [], patches(collection, found, channel, longest, whole)
+    places = torch.stack([found.images[channel], found.rows[channel], found.columns[channel]], 1).tolist()
+    for patch, (i, row, column), box in zip(cut, places, found.boxes(channel), strict=True):
+        image = collection[i][None]
+        moves = influence(network, image, layer, (row, column), channel)[None, None]
+        if min(found.field.size) > 9:
+            moves = gaussian_blur(moves, 9, 2.0)
+        moves = _crop(moves, *_shown(image, box, longest, whole), 0.0)
+        visible = (moves / moves.quantile(0.95).clamp_min(1e-12)).clamp(max=1)
+        shown.append(PADDING + visible * (patch - PADDING))
+    return torch.cat(shown)
+
+
+def lit(image: Tensor, influence: Tensor) -> Tensor:
+    """A picture (1, 3, H, W) as bright as the square root of each pixel's influence (H, W), a quarter at least."""
+    return image * (influence / influence.max()).sqrt().clamp_min(0.25)

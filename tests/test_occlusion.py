@@ -13,7 +13,17 @@ from torch import nn
 from helpers.core import photos
 from helpers.core.networks import Network
 from helpers.core.steps import finish
-from helpers.occlusion import average, cover, deletion, insertion, make_filler, occlusion, starts
+from helpers.occlusion import (
+    average,
+    channel_occlusion,
+    cover,
+    deletion,
+    insertion,
+    make_filler,
+    occlusion,
+    starts,
+    strongest_channel,
+)
 
 
 class Linear(nn.Module):
@@ -107,6 +117,56 @@ def test_steps_fill_the_map_row_by_row():
     assert steps[-1].scores.isfinite().all()
     lowest = [step.losses["lowest"] for step in steps]
     assert lowest == sorted(lowest, reverse=True)
+
+
+def test_each_window_has_its_winner_its_change_and_its_place():
+    weight = torch.zeros(1, 3, 4, 4)
+    weight[0, 0, :2, :2], weight[0, 0, 2:, 2:] = 1.0, -0.5  # 4 · 1 − 4 · 0.5 = 2 in a white picture
+    steps = list(occlusion(linear(weight), torch.ones(1, 3, 4, 4), "thing", 2, 2, "black", "logit", batch=3))
+    assert steps[0].winners.tolist() == [[1, 0], [0, -1]]  # behind the first window "nothing" wins
+    last = steps[-1]
+    assert last.scores.tolist() == [[-2, 2], [2, 4]] and last.winners.tolist() == [[1, 0], [0, 0]]
+    assert last.worst == (0, 0, 2, 2) and last.best == (2, 2, 4, 4)
+    assert last.change[0, 0].tolist() == [[-4, -4, 0, 0], [-4, -4, 0, 0], [0, 0, 2, 2], [0, 0, 2, 2]]
+
+
+@pytest.mark.parametrize("read", ["total", "strongest"])
+def test_a_channel_is_followed_as_loops_follow_it(device, read):
+    torch.manual_seed(0)
+    network = Network(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())).to(device)
+    image = seeded(1, 3, 8, 10)
+    last = finish(channel_occlusion(network, image, "1", 2, read, patch=4, stride=3, fill="white", batch=2))
+    filler = torch.ones_like(image)
+    for i, top in enumerate(last.tops):
+        for j, left in enumerate(last.lefts):
+            units = network.activation(cover(image, filler, (top, left, top + 4, left + 4)), "1")[0, 2]
+            expected = units.sum() if read == "total" else units.max()
+            assert last.scores[i, j].item() == pytest.approx(expected.item(), abs=1e-4)
+    assert (last.tops, last.lefts, last.winners) == ([0, 3, 4], [0, 3, 6], None)
+    totals = network.activation(image, "1")[0].sum((1, 2))
+    strongest = strongest_channel(network, image, "1")
+    assert strongest == totals.argmax()
+    usual = finish(channel_occlusion(network, image, "1", patch=4, stride=4))
+    assert usual.clean == pytest.approx(totals[strongest].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": "7"}, "layer '7' is unknown to custom"),
+        ({"channel": 4}, "channel must be a whole number from 0 to 3 for layer '0', not 4"),
+        ({"read": "mean"}, "read must be one of 'total', 'strongest', not 'mean'"),
+        ({"patch": 17}, "patch must be from 1 to the picture's shorter side 16, not 17"),
+        ({"fill": "purple"}, "fill must be one of"),
+        ({"layer": "2"}, "layer '2' has no positions"),
+        ({"image": torch.zeros(2, 3, 16, 16)}, "image must be a single picture, not a batch of 2"),
+    ],
+)
+def test_bad_channels_are_named_before_the_first_step(arguments, message):
+    network = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    good = {"network": network, "image": seeded(1, 3, 16, 16), "layer": "0", "channel": 0, "patch": 8, "stride": 8}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        channel_occlusion(**good | arguments)
 
 
 @pytest.mark.parametrize("score", ["logit", "probability"])

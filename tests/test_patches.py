@@ -10,7 +10,7 @@ from torch import nn
 
 from helpers.core.networks import Network
 from helpers.core.photos import photo
-from helpers.patches import PADDING, boxed, crop, influence, merged, patches, strongest
+from helpers.patches import PADDING, boxed, crop, evidence, influence, lit, merged, patches, strongest, strongest_of
 
 
 class Random:
@@ -73,6 +73,60 @@ def test_what_is_kept_gives_way_only_to_what_is_stronger():
     assert best["value"].tolist() == [[9, 8], [3, 1]] and best["image"].tolist() == [[4, 12], [0, 7]]
     first = merged({}, found, 9)  # before the first batch, and fewer than asked for
     assert first["value"].tolist() == [[8, 7, 4], [0.5, 0, -1]] and first["image"].tolist() == [[12, 10, 11]] * 2
+
+
+class Labelled(Random):
+    """Random pictures of which each third shares a label."""
+
+    @property
+    def labels(self):
+        return [i % 3 for i in range(self.count)]
+
+
+@pytest.mark.parametrize("per_label", [1, 2])
+@pytest.mark.parametrize("batch", [1, 4, 16])
+def test_no_label_has_more_than_its_share_and_each_its_strongest(device, per_label, batch):
+    network, collection = small(device), Labelled(11)
+    maps = network.activation(torch.stack([collection[i] for i in range(11)]), "0").cpu()
+    found = as_lists(strongest(network, collection, "0", k=5, per_image=2, batch=batch, per_label=per_label))
+    for channel, wanted in zip(found, by_loops(maps, 22, 2), strict=True):
+        allowed, count = [], {0: 0, 1: 0, 2: 0}
+        for entry in wanted:
+            count[entry[1] % 3] += 1
+            allowed += [entry] if count[entry[1] % 3] <= per_label else []
+        assert [entry[1:] for entry in channel] == [entry[1:] for entry in allowed[:5]]
+    assert len(found[0]) == min(5, 3 * per_label)  # fewer labels than asked for: a shorter row
+
+
+def test_units_inside_see_no_padding_unless_every_unit_does(lite0):
+    collection = Random(3, (64, 96))
+    found = strongest_of(lite0, collection, ["blocks.1", "blocks.5"], k=3, inside=True)
+    boxes = [box for channel in range(24) for box in found["blocks.1"].boxes(channel)]
+    assert all(top >= 0 and left >= 0 and bottom <= 64 and right <= 96 for top, left, bottom, right in boxes)
+    assert torch.equal(found["blocks.5"].values, strongest(lite0, collection, "blocks.5", k=3).values)
+    assert torch.equal(found["blocks.5"].first(2).values, found["blocks.5"].values[:, :2])
+    whole = patches(collection, found["blocks.5"], 7, whole=True)
+    assert torch.equal(whole, torch.stack([collection[i] for i in found["blocks.5"].images[7].tolist()]))
+
+
+def test_the_evidence_for_one_filter_is_where_its_weights_are():
+    network, collection = small(), Random(6)
+    with torch.no_grad():
+        network.model[0].weight[2] = 0
+        network.model[0].weight[2, :, 1, 1] = 1  # sees the middle pixel only
+    found = strongest(network, collection, "0", k=4, inside=True)
+    shown, cut = evidence(network, collection, found, "0", 2), patches(collection, found, 2)
+    assert torch.allclose(shown[:, :, 1, 1], cut[:, :, 1, 1])
+    rim = torch.ones(3, 3, dtype=torch.bool)
+    rim[1, 1] = False
+    assert (shown[:, :, rim] == PADDING).all()
+    one = influence(network, collection[0][None], "0", (2, 3), channel=2)
+    assert one.count_nonzero() == 1 and one[4, 6] == pytest.approx(3)  # stride 2, padding 1; three colours
+
+
+def test_a_lit_picture_is_bright_where_pixels_count():
+    bright = lit(torch.ones(1, 3, 1, 3), torch.tensor([[4.0, 1.0, 0.0]]))
+    assert bright[0, 0, 0].tolist() == pytest.approx([1.0, 0.5, 0.25])
 
 
 def test_a_patch_alone_excites_the_channel_as_much_as_in_its_picture():
@@ -174,6 +228,7 @@ def test_no_pixel_outside_its_field_moves_a_unit_and_the_middle_moves_it_most(li
         ({"layer": "3"}, "layer must be one with a map, not '3'"),
         ({"position": (6, 0)}, "position must lie in the 6×5 map of layer '0', not (6, 0)"),
         ({"position": (0, -1)}, "position must lie in the 6×5 map of layer '0', not (0, -1)"),
+        ({"channel": 5}, "channel must be a whole number from 0 to 4 for layer '0', not 5"),
     ],
 )
 def test_bad_units_are_named(arguments, message):
@@ -187,6 +242,7 @@ def test_bad_units_are_named(arguments, message):
         ({"k": 0}, "k must be at least 1, not 0"),
         ({"per_image": 0}, "per_image must be at least 1, not 0"),
         ({"batch": -1}, "batch must be at least 1, not -1"),
+        ({"per_label": 0}, "per_label must be at least 1, not 0"),
         ({"collection": Random(0)}, "collection must hold at least one picture"),
         ({"layer": "blocks.9"}, "layer 'blocks.9' is unknown to custom"),
         ({"collection": [torch.full((3, 12, 10), torch.nan)]}, "images must be finite"),
