@@ -1,4 +1,4 @@
-"""The filters of a first layer: reading them out of a network, drawing them, and what they answer to a picture.
+"""The filters of a first layer: reading them out of a network, drawing them, and their responses to a picture.
 
 Filters are tensors (C, 3, h, w) that act on the pixels of a picture, so they can be looked at as pictures.
 """
@@ -80,7 +80,7 @@ def effective(network: Network) -> tuple[Tensor, Tensor]:
 
         z = γ (r − m) / √(σ² + ε) + β = Σ w̃·(patch − mean) + b        w̃ = γ / √(σ² + ε) · w
 
-    r is what the convolution answers, m and σ² are its mean and variance in training, z is what the nonlinearity is
+    r is the response of the convolution, m and σ² are its mean and variance in training, z is what the nonlinearity is
     given. Without a batch norm w̃ is w and b the convolution's own bias. (Ioffe & Szegedy 2015, "Batch Normalization:
     Accelerating Deep Network Training by Reducing Internal Covariate Shift", algorithm 2.)
     """
@@ -306,7 +306,7 @@ def slices(
 
 
 def response(network: Network, image: Image, layer: Layer = "conv1", channel: Channel = 0) -> Tensor:
-    """What one filter answers at every place of a picture, with its sign, (N, 1, H, W).
+    """The response of one filter at every place of a picture, with its sign, (N, 1, H, W).
 
     Raises:
         ValueError: a layer without a convolution, or no such channel.

@@ -354,7 +354,7 @@ def _winners(axis, photo, scan, categories):
     axis.legend(fontsize=FONT, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False)
 
 
-def answers(
+def response_maps(
     filters: Tensor,
     maps: Tensor,
     titles: Sequence[str],
@@ -375,7 +375,7 @@ def answers(
     if not len(filters) == len(maps) == len(titles):
         raise ValueError(f"filters, maps and titles must be as many, not {len(filters)}, {len(maps)} and {len(titles)}")
     limit = limit or max(float(np.quantile(maps.abs().numpy(), 0.995)), 1e-12)
-    rows = [(maps, {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}, "answer", "both")]
+    rows = [(maps, {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}, "response", "both")]
     if passed is not None:
         passed = passed.detach().cpu()
         rows.append((passed, {"cmap": "gray", "vmin": 0, "vmax": max(float(passed.max()), 1e-12)}, "passes", "neither"))

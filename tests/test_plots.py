@@ -218,15 +218,15 @@ def test_ranked_shares_stand_in_order_and_in_two_colours():
     assert own[0].get_facecolor() != others[0].get_facecolor()
 
 
-def test_answers_have_one_scale_and_what_passes_another():
+def test_response_maps_have_one_scale_and_what_passes_another():
     filters, maps = torch.rand(2, 3, 4, 4), torch.stack([torch.ones(5, 6), -4 * torch.ones(5, 6)])
-    figure = plots.answers(filters, maps, ["a", "b"])
+    figure = plots.response_maps(filters, maps, ["a", "b"])
     assert [axis.get_title() for axis in figure.axes[:2]] == ["a", "b"]
     assert [axis.images[0].get_clim() for axis in figure.axes[2:4]] == [(-4, 4), (-4, 4)]
-    figure = plots.answers(filters, maps, ["a", "b"], passed=maps.clamp(0, 6), limit=6)
+    figure = plots.response_maps(filters, maps, ["a", "b"], passed=maps.clamp(0, 6), limit=6)
     assert [axis.images[0].get_clim() for axis in figure.axes[2:6]] == [(-6, 6), (-6, 6), (0, 1), (0, 1)]
     with pytest.raises(ValueError, match="filters, maps and titles must be as many, not 2, 2 and 1"):
-        plots.answers(filters, maps, ["a"])
+        plots.response_maps(filters, maps, ["a"])
 
 
 def test_changes_share_one_scale_and_name_the_winners():
