@@ -314,6 +314,6 @@ PHOTOS |= {
         ),
         _scikit_image("cell", "A cell floating in saline", "Paul Müller and others", "CC0", "cell.png"),
         _scikit_image("page", "A page of print", "unknown", "no known restrictions", "page.png"),
-        _scikit_image("text", "Letters", "unknown, from Wikipedia", "public domain", "text.png"),
+        _scikit_image("text", "A handwritten formula", "unknown, from Wikipedia", "public domain", "text.png"),
     ]
 }
