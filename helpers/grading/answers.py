@@ -144,7 +144,7 @@ class _Notebook:
         self.given = len(self.statements)
         self.home: dict[int, str] = {}  # the exercise that a cell belongs to
         self.released: set[int] = set()  # cells that are as they were given out, or stand where such a cell stood
-        self.broken: dict[str, str] = {}  # by exercise, the source of a cell that is no Python
+        self.broken: dict[str, str] = {}  # by exercise, what keeps a cell from being read
         self.ends = [0]  # of each cell, the number of statements up to there
         number, left = None, LONGEST_CODE
         for i, cell in enumerate(cells):

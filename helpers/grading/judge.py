@@ -88,7 +88,9 @@ class Judgement:
     source: str = ""
 
 
-def judge(lesson: int, answers: dict[str, list[Answer]], limits: Limits | None = None, seconds: float = 20.0):
+def judge(
+    lesson: int, answers: dict[str, list[Answer]], limits: Limits | None = None, seconds: float = 20.0
+) -> list[Judgement]:
     """The judgements on every exercise of a lesson, in order.
 
     Args:
