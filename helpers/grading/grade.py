@@ -9,9 +9,10 @@ import time
 import nbformat
 
 from helpers.core import lessons
+from helpers.exercises.exercise import exercises
 from helpers.exercises.verdict import BLANK, PASSED
 from helpers.grading.answers import Answer
-from helpers.grading.assemble import exercise_cells, only_exercises, paste
+from helpers.grading.assemble import only_exercises, paste
 from helpers.grading.judge import judge
 from helpers.grading.sandbox import PATIENCE, Limits, started
 
@@ -49,11 +50,7 @@ def grade(lesson: int, answers: dict[str, list[Answer]], cell: float = 20.0, not
 
 def ungraded(lesson: int) -> dict:
     """What a notebook without answers earns."""
-    numbers = exercise_cells(nbformat.read(lessons.lesson(lesson).notebook, as_version=4))
-    return {
-        "verdicts": {number: dict(NOTHING) for number in numbers},
-        "seconds": 0.0,
-    }
+    return {"verdicts": {number: dict(NOTHING) for number in exercises(lesson)}, "seconds": 0.0}
 
 
 def disagrees(verdict: dict) -> bool:
