@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import datetime
+from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from helpers import panels
 from helpers.core import images, networks, photos, registry
+from helpers.core.arguments import with_knobs_of
 from helpers.core.images import Image
 from helpers.core.networks import Category, Channel, Layer, Network
 from helpers.core.steps import Seed, Step
@@ -312,6 +314,120 @@ def test_the_readers_own_network_is_used_without_its_hooks(untrained):
     assert not {id(m) for m in seen[0].modules()} & {id(m) for m in own.modules()}
     x = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(seen[0](x), own(x))
+
+
+# ── The fold ──
+
+
+def named(knobs):
+    return [knob.name for knob in knobs]
+
+
+def test_at_most_seven_knobs_are_open_and_the_others_are_under_more():
+    made = panel(everything, rate=0.1, guide="moon", signed=fixed(True))
+    controls = made.controls
+    assert named(controls.opened) == ["network", "image", "rate", "guide", "layer", "channel", "category"]
+    assert named(controls.folded) == ["seed", "patch", "level", "mode", "target"]
+    assert controls.more.description == "more" and not controls.more.value
+    grid, more, fold = controls.children
+    assert more is controls.more and "panel-folded" in fold._dom_classes  # the fold follows its button: see STYLE
+    assert [knob.widget for knob in controls.folded] == list(fold.children)
+    assert {"image", "guide"} == set(made.uploads) and len(grid.children) == 7
+
+
+def test_a_panel_of_seven_knobs_has_no_fold():
+    def seven(image: Image, a=1, b=1, c=1, d=1, e=1, f=1, g=1) -> Tensor:
+        return image
+
+    ranges = dict.fromkeys("abcdefg", (0, 9))
+    made = panel(seven, **ranges | {"b": fixed(2)})
+    assert named(made.controls.opened) == ["image", *"acdefg"] and made.controls.folded == []
+    assert made.controls.more is None and len(made.controls.children) == 1
+    assert named(panel(seven, **ranges).controls.folded) == ["g"]
+
+
+def test_what_is_folded_is_turned_written_and_reset_like_the_rest():
+    made = panel(everything, rate=0.1, size=32)
+    assert "patch" in named(made.controls.folded)
+    made.knobs["patch"].widget.value = 64
+    settled(made)
+    assert made.jpeg and made.settings()["patch"] == 64 and "patch=64" in made.call
+    written = [line.split("=")[0].strip() for line in made.call.splitlines() if line.startswith("    ")]
+    assert written == list(made.knobs)  # the signature's order, not that of the screen
+    made.reset()
+    settled(made)
+    assert made.settings()["patch"] == 32
+
+
+def test_an_error_about_a_folded_knob_opens_the_fold():
+    def picky(
+        image: Image, a=1, b=1, c=1, d=1, e=1, f=1, blur_every: Annotated[int, (0, 9, 1)] = 3, last: bool = False
+    ) -> Tensor:
+        for name, value in {"a": a, "blur_every": blur_every}.items():
+            if value == 0:
+                raise ValueError(f"{name} must be at least 1, not 0")
+        return image
+
+    made = computed(panel(picky, size=16, **dict.fromkeys("abcdef", (0, 9, 1))))
+    assert named(made.controls.folded) == ["blur_every", "last"] and made.error == ""
+    made.knobs["a"].widget.value = 0
+    settled(made)
+    assert made.error == "a must be at least 1, not 0" and not made.controls.more.value
+    made.knobs["a"].widget.value = 1
+    made.knobs["blur_every"].widget.value = 0
+    settled(made)
+    assert made.error == "blur_every must be at least 1, not 0" and made.controls.more.value
+    made.controls.more.value = False
+    computed(made)
+    assert made.controls.more.value  # as often as it is refused
+
+
+class Titles(HTMLParser):
+    """The titles and the text in a piece of HTML."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.titles, self.text = [], ""
+        self.feed(source)
+
+    def handle_starttag(self, tag, attributes):
+        self.titles += [value for name, value in attributes if name == "title"]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_tooltip_of_a_knob_is_its_line_of_the_docstring():
+    def described(image: Image, by: Annotated[float, (0.0, 1.0)] = 0.5, on: bool = True, mute: Seed = 0) -> Tensor:
+        """A method.
+
+        Args:
+            image: one picture, as "photos" gives it.
+            by: what is added to `image`; 0 < by
+                is brighter.
+            on: "on" & off.
+        """
+        return image
+
+    @with_knobs_of(described, by=0.3)
+    def taken_over(image: Image, **knobs) -> Tensor:
+        """Another.
+
+        Args:
+            image: of its own.
+            **knobs: see `described`.
+        """
+        return image
+
+    said = {"by": "what is added to image; 0 < by is brighter.", "on": '"on" & off.'}
+    for method, of_image in ((described, 'one picture, as "photos" gives it.'), (taken_over, "of its own.")):
+        made = panel(method)
+        for name, words in {"image": of_image, **said}.items():
+            label = Titles(made.knobs[name].widget.description)
+            assert made.knobs[name].widget.description_allow_html
+            assert (label.titles, label.text) == ([words], name) and made.knobs[name].words == words
+        mute = made.knobs["mute"].widget
+        assert (mute.description, mute.tooltip, mute.description_allow_html) == ("mute", "", False)
 
 
 # ── Silence ──

@@ -70,6 +70,8 @@ class Knob:
         name: of the parameter.
         widget: the control.
         default: what `reset` returns to.
+        words: what the function's docstring says of it, in one line.
+        first: whether it comes before others: the function cannot do without it, or the panel was given it.
         hidden: whether the panel leaves the control out.
         leads: whether other knobs follow it.
         accepts: the files that may be uploaded to it, as HTML names them.
@@ -77,8 +79,8 @@ class Knob:
     """
 
     mark: str | None = None  # of the parameters that this kind is for
-    hidden = leads = False
-    accepts = note = ""
+    first = hidden = leads = False
+    words = accepts = note = ""
 
     def __init__(self, name: str, widget: ipywidgets.Widget):
         self.name, self.widget, self.default = name, widget, widget.value

@@ -29,6 +29,11 @@ STYLE = """<style>
 .panel .widget-inline-hbox input, .panel .widget-inline-hbox select { min-width: 0; }
 .panel-drop { border: 1px dashed var(--jp-border-color1); color: var(--jp-ui-font-color2); padding: 0 6px;
   line-height: calc(var(--jp-widgets-inline-height) - 2px); }
+.panel .widget-label > span { display: block; cursor: help; }
+.panel-more .fa { width: 1em; margin-right: 2px; }
+.panel-more.mod-active .fa { transform: rotate(90deg); }
+.panel .panel-more + .panel-folded { display: none; }
+.panel .panel-more.mod-active + .panel-folded { display: grid; }
 .panel-status { color: var(--jp-ui-font-color2); font-size: var(--jp-ui-font-size1); }
 .panel-error { color: var(--jp-ui-font-color1); border-left: 4px solid var(--jp-error-color1); padding: 2px 8px;
   line-height: 1.4; overflow-wrap: anywhere; }

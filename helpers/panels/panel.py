@@ -23,8 +23,9 @@ from ipywidgets import fixed
 
 from helpers.core import images, photos
 from helpers.panels.call import call, name_of, written
+from helpers.panels.controls import Controls
 from helpers.panels.knobs import Size
-from helpers.panels.look import DROP, STYLE
+from helpers.panels.look import STYLE
 from helpers.panels.run import Frame
 from helpers.panels.screen import Screen
 from helpers.panels.signature import make
@@ -55,7 +56,8 @@ def panel(
         longest: instead of a square, keep the photo's shape and make its longer side so long.
         title: default: the function's name.
         **knobs: by parameter a default (`steps=100`, `image="coffee"`), a range (`patch=(8, 96, 8)`,
-            `mode=["a", "b"]`), an ipywidgets widget, or `fixed(value)` for no control.
+            `mode=["a", "b"]`), an ipywidgets widget, or `fixed(value)` for no control. What is named here comes
+            before what is not; seven knobs are open, the others are under "more".
     """
     return Panel(function, draw, size=size, longest=longest, title=title, **knobs)
 
@@ -79,6 +81,7 @@ class Panel(ipywidgets.VBox):
 
     Attributes:
         knobs: parameter name → `helpers.panels.knobs.Knob`; `knobs["patch"].widget.value = 32` turns one.
+        controls: what is seen of them, a `helpers.panels.controls.Controls`.
         constants: the values of the parameters without a knob, by name.
         size: how large pictures are loaded, a `helpers.panels.knobs.Size`.
         buttons: by what is written on them.
@@ -103,7 +106,8 @@ class Panel(ipywidgets.VBox):
         super().__init__(layout={"max_width": "900px"})
         self.add_class("panel")
         self.title = title or self.name.replace("_", " ")
-        self.buttons, self.uploads = self._make_buttons(), {}
+        self.buttons, self.controls = self._make_buttons(), Controls(self.knobs.values())
+        self.uploads = self.controls.uploads
         self.screen = Screen(self.buttons, self.knobs)
         self.work = Work(function, draw, self.knobs, self.constants, self.size, self.screen)
         self.iterative = self.work.iterative
@@ -115,12 +119,12 @@ class Panel(ipywidgets.VBox):
     # ── Widgets ──
 
     def _build(self):
-        shown = [knob for knob in self.knobs.values() if not knob.hidden]
-        wide = max((len(knob.widget.description) for knob in shown), default=0)
-        controls = ipywidgets.GridBox(
-            [self._control(knob, wide) for knob in shown],
-            layout={"grid_template_columns": "repeat(auto-fit, minmax(290px, 1fr))", "grid_gap": "2px 16px"},
-        )
+        for knob in (*self.controls.opened, *self.controls.folded):
+            knob.widget.observe(self._changed, "value")
+        for name, upload in self.uploads.items():
+            upload.observe(
+                lambda change, knob=self.knobs[name]: self._guarded(lambda: self._keep(knob, change.new)), "value"
+            )
         steps_only = ("Run", "Stop", "Save GIF")
         buttons = ipywidgets.HBox(
             [button for text, button in self.buttons.items() if self.iterative or text not in steps_only],
@@ -129,34 +133,18 @@ class Panel(ipywidgets.VBox):
         self.source = ipywidgets.HTML(layout={"width": "auto", "display": "none"})
         bar, status, message, curve = self.screen.left
         left = ipywidgets.VBox(
-            [controls, buttons, bar, status, message, self.source, curve],
+            [self.controls, buttons, bar, status, message, self.source, curve],
             layout={"flex": "1 1 300px", "min_width": "0"},
         )
         body = ipywidgets.HBox(
             [left, self.screen.right], layout={"flex_flow": "row wrap", "grid_gap": "8px", "max_width": "900px"}
         )
         self.children = [ipywidgets.HTML(f"{STYLE}<b>{html.escape(self.title)}</b>"), body]
+        message.observe(lambda _: self.controls.reveal(self.error), "value")
         # A front end, and nothing else, copies one widget's property to the other: this says that there is one.
         bar.tabbable = False
         status.observe(self._front_end_answers, "tabbable")
         self._link = ipywidgets.jsdlink((bar, "tabbable"), (status, "tabbable"))
-
-    def _control(self, knob, wide):
-        widget = knob.widget
-        widget.layout.width = "auto"
-        widget.style.description_width = f"{wide + 1}ch"
-        widget.add_class(f"knob-{knob.name}")
-        widget.observe(self._changed, "value")
-        if not knob.accepts:
-            return widget
-        upload = self.uploads[knob.name] = ipywidgets.FileUpload(
-            accept=knob.accepts, description="Upload", tooltip="A picture of your own", layout={"width": "auto"}
-        )
-        upload.observe(lambda change: self._guarded(lambda: self._keep(knob, change.new)), "value")
-        upload.add_class("panel-upload")
-        widget.layout.flex, upload.layout.flex = f"1 1 calc({wide + 1}ch + 110px)", "0 0 auto"
-        row = ipywidgets.HBox([widget, upload, ipywidgets.HTML(DROP)], layout={"flex_flow": "row wrap"})
-        return row.add_class("panel-row")
 
     def _make_buttons(self):
         """In the order of the screen; what there is nothing for yet is disabled."""

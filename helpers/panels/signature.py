@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import ipywidgets
 from ipywidgets import fixed
 
+from helpers.core.arguments import words
 from helpers.core.networks import Network
 from helpers.panels.call import inner, name_of
 from helpers.panels.knobs import KINDS, Knob, Wish
@@ -44,11 +45,12 @@ def make(function: Callable, given: dict[str, Any]) -> tuple[dict[str, Knob], di
     for name in given:
         if name not in parameters:
             raise TypeError(f"{name_of(function)} has no parameter {name!r}; its parameters: {', '.join(parameters)}")
-    knobs, constants = {}, {}
+    said, knobs, constants = words(inner(function)), {}, {}
     for name, parameter in parameters.items():
         made = _make(name, hints.get(name), parameter.default, given.get(name, _MISSING))
         if isinstance(made, Knob):
-            made.widget.description = name.replace("_", " ") + made.note
+            made.first = name in given or parameter.default is parameter.empty
+            made.words = said.get(name, "").replace("`", "")
             knobs[name] = made
         elif made is not _MISSING:
             constants[name] = made.value

@@ -276,9 +276,21 @@ class PanelView:
             ".map(e => [...e.classList].find(c => c.startsWith('knob-')))"
         )
 
+    def unfold(self, wanted: bool = True) -> None:
+        """Press "more", if there is such a button, so that the knobs under it are in sight, or are not."""
+        more = self.button("more")
+        if more.count() and ("mod-active" in more.get_attribute("class")) != wanted:
+            more.click()
+
+    def control(self, knob: str):
+        """The control of a knob, unfolded if it is under "more"."""
+        if self.box.locator(f".panel-folded .{knob}").count():
+            self.unfold()
+        return self.box.locator(f".{knob}")
+
     def turn(self, knob: str) -> bool:
         """Turn a knob by keyboard or menu as a reader would; False where it has nowhere to go."""
-        control = self.box.locator(f".{knob}")
+        control = self.control(knob)
         if control.locator(".noUi-handle").count():
             handle = control.locator(".noUi-handle").first
             handle.focus()

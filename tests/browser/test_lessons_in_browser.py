@@ -98,7 +98,7 @@ def test_run_shows_pictures_and_stop_stops_at_once_while_other_cells_run(lesson)
     for panel in lesson.panels():
         if not panel.iterative:
             continue
-        steps = panel.box.locator(".knob-steps .noUi-handle")
+        steps = panel.control("knob-steps").locator(".noUi-handle")
         if steps.count():
             steps.press("End")  # a long run, so that there is something to stop
         panel.button("run").click()
@@ -126,6 +126,7 @@ def test_panels_can_be_read(lesson, theme):
     lesson.theme(theme)
     faults = {}
     for panel in lesson.panels():
+        panel.unfold()
         panel.button("show-the-call").click()
         panel.until(panel.box.locator(".panel-source").is_visible)
         faults[panel.title] = panel.faults()

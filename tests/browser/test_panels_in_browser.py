@@ -32,6 +32,19 @@ def look(
     level: Annotated[float, (1e-4, 1.0, "log")] = 0.01,
     mode: Literal["grey", "colour"] = "colour", signed: bool = True, seed: Seed = 0,
 ):
+    \"\"\"What a channel sees.
+
+    Args:
+        network: that looks.
+        category: the "class" < 1000.
+        strength_of_the_overlay: see `overlay`;
+            0 hides it.
+        mode: of the colours.
+        signed: whether below zero too.
+        seed: at most 99.
+    \"\"\"
+    if seed > 99:
+        raise ValueError(f"seed must be at most 99, not {seed}")
     return network.activation(image, layer)[0, channel]
 
 def overlay(heat, image, strength_of_the_overlay):
@@ -104,7 +117,67 @@ def test_a_class_is_typed(look):
     look.button("reset").click()
 
 
+FOLDED = ["knob-mode", "knob-signed", "knob-seed"]
+
+
+def in_sight(panel):
+    return [knob for knob in panel.knobs() if panel.box.locator(f".{knob}").is_visible()]
+
+
+def test_more_shows_the_folded_knobs_and_is_pressed_by_keyboard(page, look):
+    every = look.knobs()
+    assert in_sight(look) == every[:7] and every[7:] == FOLDED
+    look.screenshot("panel-folded")
+    busy = page.run_cell("time.sleep(3); print('woke')")
+    more = look.button("more")
+    more.focus()
+    more.press("Space")
+    look.until(lambda: in_sight(look) == every, seconds=2.5)  # without the kernel, which is busy
+    look.screenshot("panel-unfolded")
+    more.press("Enter")
+    look.until(lambda: in_sight(look) == every[:7])
+    assert page.text_of(busy).strip() == "woke"
+
+
+def test_an_error_about_a_folded_knob_shows_it(look):
+    look.unfold(False)
+    assert look.box.locator(".knob-seed").is_hidden()
+    seed = look.control("knob-seed").locator("input")
+    seed.fill("100")
+    seed.press("Enter")
+    look.until(lambda: look.error() == "seed must be at most 99, not 100")
+    look.unfold(False)
+    look.turn("knob-channel")
+    look.until(lambda: in_sight(look) == look.knobs())
+    look.button("reset").click()
+    look.until(lambda: look.error() == "")
+    look.unfold(False)
+
+
+@pytest.mark.parametrize(
+    ("knob", "words"),
+    [
+        ("network", "that looks."),
+        ("image", ""),
+        ("channel", ""),
+        ("category", 'the "class" < 1000.'),
+        ("strength_of_the_overlay", "see overlay; 0 hides it."),
+        ("mode", "of the colours."),
+        ("signed", "whether below zero too."),
+        ("seed", "at most 99."),
+    ],
+)
+def test_over_the_name_of_a_knob_is_its_line_of_the_docstring(look, knob, words):
+    name = look.control(f"knob-{knob}").get_by_text(knob.replace("_", " "), exact=True).first
+    name.scroll_into_view_if_needed()
+    box = name.bounding_box()
+    middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+    tooltip = "(at) => document.elementFromPoint(...at).closest('[title]')?.title || ''"
+    assert look.page.page.evaluate(tooltip, middle) == words
+
+
 def test_every_control_is_reached_by_tab(look):
+    look.unfold()
     look.box.locator(".knob-network select").focus()
     reached = set()
     for _ in range(40):
@@ -112,7 +185,12 @@ def test_every_control_is_reached_by_tab(look):
         reached |= set(
             look.page.page.evaluate("() => [...(document.activeElement.closest('[class*=knob-]')?.classList || [])]")
         ) | set(look.page.page.evaluate("() => [...document.activeElement.classList]"))
-    wanted = {k for k in look.knobs() if k != "knob-network"} | {"panel-reset", "panel-save-png", "panel-show-the-call"}
+    wanted = {k for k in look.knobs() if k != "knob-network"} | {
+        "panel-more",
+        "panel-reset",
+        "panel-save-png",
+        "panel-show-the-call",
+    }
     assert wanted <= reached
 
 
@@ -213,6 +291,7 @@ def test_the_call_can_be_pasted_and_run(page, look):
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_a_panel_can_be_read_at_every_width(page, look, fade, theme):
     page.theme(theme)
+    look.unfold()
     look.button("show-the-call").click()
     for width in (1400, 1000, 700):
         page.page.set_viewport_size({"width": width, "height": 1800})
