@@ -1,4 +1,4 @@
-"""Which pixels a score hangs on: gradients, their remedies, guided backprop, and a test of sanity.
+"""Which pixels a score hangs on: gradients, their remedies, and guided backprop.
 
 Every map is a gradient with respect to the picture's own pixels, values in [0, 1], whatever the network's
 normalisation. Forward and backward run once for a batch; only the pixels are differentiated.
@@ -9,27 +9,25 @@ Sources:
     Zeiler, Fergus 2014, "Visualizing and Understanding Convolutional Networks", section 2.1 (deconvnet)
     Smilkov et al. 2017, "SmoothGrad", on smoothing noisy gradients
     Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks", sections 3 and 5
-    Adebayo et al. 2018, "Sanity Checks for Saliency Maps", the model parameter randomisation test
 """
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from helpers.core.arguments import at_least, at_once, channels, one_of, single, targets
+from helpers.core.arguments import at_least, channels, one_of, single, targets
 from helpers.core.images import Image, check
 from helpers.core.networks import Category, Channel, Layer, Network, Score
 from helpers.core.relus import ReluRule, Rule
-from helpers.core.steps import Seed, Step
+from helpers.core.steps import Seed
 
 Colours = Literal["max", "l2", "signed", "all"]
 Baseline = Literal["mean", "black", "white"]
-Method = Literal["gradient", "guided", "deconvnet", "smoothgrad", "integrated"]
+Spacing = Literal["even", "early"]
 
 
 # ── The gradient of a class score ────────────────────────────────────────────────────────────────────────────
@@ -165,7 +163,8 @@ def integrated_gradients(
     image: Image,
     category: Category,
     baseline: Baseline = "mean",
-    steps: Annotated[int, (1, 100, 1)] = 32,
+    steps: Annotated[int, (1, 256, 1)] = 32,
+    spacing: Spacing = "even",
     colours: Colours = "signed",
     score: Score = "logit",
     batch: int | None = None,
@@ -179,6 +178,8 @@ def integrated_gradients(
         baseline: the plain picture x₀: the network's mean pixel everywhere, or black, or white.
         steps: points on the way. The paper sums at the right ends of the steps (equation 3); the midpoints
             taken here come closer with as many.
+        spacing: "even", as in the paper, or "early": the points are dense near the baseline, where a score changes
+            fastest. With α = t² the integral is ∫ f(t²) 2t dt, and the midpoints lie evenly in t.
         batch: how many pictures go through the network at once; default: 8 on a CPU, 64 on a GPU.
         image, category, score, colours: as in `saliency`; "signed" keeps completeness.
 
@@ -187,14 +188,68 @@ def integrated_gradients(
     """
     wanted, image = _prepare(network, image, category, score=score, colours=colours)
     one_of("baseline", baseline, Baseline)
+    one_of("spacing", spacing, Spacing)
     at_least(1, steps=steps)
     copies = _copies_at_once(batch, network, image)
     plain = _baseline(network, image, baseline)
-    alphas = (torch.arange(steps, dtype=image.dtype, device=image.device) + 0.5) / steps
+    middles = (torch.arange(steps, dtype=image.dtype, device=image.device) + 0.5) / steps
+    alphas, weights = (middles, torch.ones_like(middles)) if spacing == "even" else (middles**2, 2 * middles)
     total = torch.zeros_like(image)
-    for some in alphas.split(copies):
-        total += _summed_gradient(network, plain + some.view(-1, 1, 1, 1, 1) * (image - plain), wanted, score)
+    for some, weight in zip(alphas.split(copies), weights.split(copies), strict=True):
+        points = plain + some.view(-1, 1, 1, 1, 1) * (image - plain)
+        total += _summed_gradient(network, points, wanted, score, weights=weight)
     return join_colours((image - plain) * total / steps, colours)
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a score does on the straight way from a baseline to a picture, at K points.
+
+    Attributes:
+        alphas: where on the way, from 0, the baseline, to 1, the picture, (K,).
+        scores: the class score there, (K,).
+        norms: the length of its gradient with respect to all pixels, (K,).
+    """
+
+    alphas: Tensor
+    scores: Tensor
+    norms: Tensor
+
+
+def way(
+    network: Network,
+    image: Image,
+    category: Category,
+    baseline: Baseline = "mean",
+    points: Annotated[int, (2, 201, 1)] = 101,
+    score: Score = "logit",
+) -> Way:
+    """Score and gradient on the way that `integrated_gradients` takes: where a score saturates, and where it rises.
+
+    Sturmfels, Lundberg, Lee 2020, "Visualizing the Impact of Feature Attribution Baselines", on saturation.
+
+    Args:
+        image: one picture, (1, 3, H, W).
+        points: evenly spaced, both ends included.
+        category, baseline, score: as in `integrated_gradients`.
+    """
+    wanted, image = _prepare(network, single("image", image), category, score=score)
+    one_of("baseline", baseline, Baseline)
+    at_least(2, points=points)
+    plain = _baseline(network, image, baseline)
+    alphas = torch.linspace(0, 1, points, dtype=image.dtype, device=image.device)
+    scores, norms = [], []
+    for some in alphas.split(8):
+        pixels = plain + some.view(-1, 1, 1, 1) * (image - plain)
+        heights = []
+
+        def value(x, heights=heights):
+            heights.append(_of(network.scores(x, score), wanted.expand(len(x))))
+            return heights[0]
+
+        norms.append(_gradient(pixels, "gradient", value).flatten(1).norm(dim=1))
+        scores.append(heights[0].detach())
+    return Way(alphas, torch.cat(scores), torch.cat(norms))
 
 
 def _copies_at_once(batch, network, image):
@@ -210,11 +265,12 @@ def _chunks(total, size):
     return [min(size, total - start) for start in range(0, total, size)]
 
 
-def _summed_gradient(network, copies, wanted, score, rule="gradient"):
+def _summed_gradient(network, copies, wanted, score, rule="gradient", weights=None):
     """The gradients at several copies of a batch, (K, N, 3, H, W), summed over the copies: (N, 3, H, W)."""
     count = len(copies)
     gradient = _gradient(copies.flatten(0, 1), rule, lambda x: _of(network.scores(x, score), wanted.repeat(count)))
-    return gradient.unflatten(0, (count, -1)).sum(0)
+    gradient = gradient.unflatten(0, (count, -1))
+    return gradient.sum(0) if weights is None else torch.einsum("k,knchw->nchw", weights, gradient)
 
 
 # ── The gradient of any neuron ───────────────────────────────────────────────────────────────────────────────
@@ -312,88 +368,3 @@ def as_picture(gradient: Tensor, clip: float = 0.995) -> Tensor:
         raise ValueError(f"clip must be above 0 and at most 1, not {clip}")
     scale = gradient.abs().flatten(1).quantile(clip, dim=1).view(-1, 1, 1, 1)
     return (0.5 + 0.5 * gradient / scale.clamp_min(torch.finfo(gradient.dtype).tiny)).clamp(0, 1)
-
-
-# ── A test of sanity ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-@at_once
-def sanity_check(
-    network: Network,
-    image: Image,
-    category: Category,
-    method: Method = "guided",
-    cascade: bool = True,
-    seed: Seed = 0,
-) -> Iterator[Step]:
-    """Destroy what the network has learned, part by part from the top, and watch whether a map notices.
-
-    Adebayo et al. 2018, cascading and independent randomisation. A copy is randomised; the network itself is left
-    alone. Step 1 is the trained network; step 1 + i has `parts(network)[i - 1]` randomised too. Departure: the paper
-    draws new weights as before training; here the numbers of each tensor are shuffled, which leaves every layer its
-    own range.
-
-    Args:
-        image: one picture (1, 3, H, W) in [0, 1].
-        cascade: randomise all parts from the top down to this one; otherwise this one alone.
-
-    Yields:
-        Steps whose image is the map (1, 1, H, W), the largest |value| over the colours, and whose loss
-        "rank correlation" is Spearman's, between this map and that of the trained network.
-
-    Raises:
-        ValueError, TypeError: a bad image, category or method; the message names it.
-    """
-    _prepare(network, single("image", image), category)
-    one_of("method", method, Method)
-    yield
-
-    remedies = {"smoothgrad": smoothgrad, "integrated": integrated_gradients}
-    arguments = {"colours": "max"} if method in remedies else {"rule": method}
-    names = parts(network)
-    trained, randomised = None, copy.deepcopy(network)
-    random = torch.Generator().manual_seed(seed)
-    for i, name in enumerate([None, *names], start=1):
-        if name is not None:
-            if not cascade:
-                randomised.load_state_dict(network.state_dict())
-            _shuffle(randomised.model.get_submodule(name), random)
-        heat = remedies.get(method, saliency)(randomised, image, category, **arguments)
-        trained = heat if trained is None else trained
-        yield Step(i, len(names) + 1, heat, {"rank correlation": rank_correlation(heat, trained)})
-
-
-def parts(network: Network) -> list[str]:
-    """The paths of a network's parts that hold weights, the last one first: what `sanity_check` randomises."""
-    return list(reversed(_parts(network.model)))
-
-
-def _parts(module, path=""):
-    """Children in order; a chain of layers counts as its links, any other module as one."""
-    found = []
-    for name, child in module.named_children():
-        below = f"{path}.{name}" if path else name
-        if isinstance(child, nn.Sequential):
-            found += _parts(child, below)
-        elif any(True for _ in child.parameters()):
-            found.append(below)
-    return found
-
-
-def _shuffle(module, random):
-    for tensor in [*module.parameters(), *module.buffers()]:
-        if tensor.numel() > 1:
-            order = torch.randperm(tensor.numel(), generator=random).to(tensor.device)
-            tensor.data = tensor.data.flatten()[order].view_as(tensor)
-
-
-def rank_correlation(a: Tensor, b: Tensor) -> float:
-    """Spearman's rank correlation of two maps of one shape, from −1 to 1; 0 where one of them is constant."""
-    from scipy.stats import spearmanr  # here, because it takes a second that the reader of a lesson would wait
-
-    if a.shape != b.shape:
-        raise ValueError(f"the maps must have one shape, not {tuple(a.shape)} and {tuple(b.shape)}")
-    a, b = a.detach().cpu().flatten(), b.detach().cpu().flatten()
-    if a.min() == a.max() or b.min() == b.max():
-        return 0.0  # a map that says nothing agrees with nothing
-    return float(spearmanr(a, b).statistic)

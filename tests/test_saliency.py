@@ -1,10 +1,9 @@
-"""Saliency maps: hand-computed answers, identities, and a map that must notice when the network is destroyed."""
+"""Saliency maps: hand-computed answers, identities, and the remedies for noise."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from bench import close, linear, network_of, seeded
-from scipy import stats
 from torch import nn
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
@@ -14,11 +13,9 @@ from helpers.saliency import (
     integrated_gradients,
     join_colours,
     neurons,
-    parts,
-    rank_correlation,
     saliency,
-    sanity_check,
     smoothgrad,
+    way,
 )
 
 
@@ -162,66 +159,57 @@ def test_integrated_gradients_are_complete(lite0):
     assert abs(errors[1]) < 0.1 * abs(gained) and abs(errors[1]) < 0.3 * abs(errors[0])
 
 
-# ── The sanity check ──
-
-
-def test_the_parts_hold_every_weight_once_and_begin_at_the_top(lite0, untrained):
-    for network in (lite0, untrained("resnet18"), untrained("densenet121"), untrained("alexnet")):
-        held = [p for name in parts(network) for p in network.model.get_submodule(name).parameters()]
-        assert len(held) == len({id(p) for p in held}) == len(list(network.parameters()))
-    assert parts(lite0)[0] == "classifier" and parts(lite0)[-1] == "conv_stem"
-
-
-def test_the_gradient_changes_at_once_and_guided_backprop_hardly(lite0):
-    before = {name: value.clone() for name, value in lite0.state_dict().items()}
-    image = photo("chelsea", 64)
-    ranks = {
-        method: [step.losses["rank correlation"] for step in sanity_check(lite0, image, "tabby", method)]
-        for method in ("gradient", "guided")
+def test_early_points_balance_the_books_sooner(lite0):
+    image = photo("coffee", 96)
+    plain = lite0.mean_pixel.view(1, 3, 1, 1).expand_as(image)
+    with torch.no_grad():
+        gained = float((lite0(image) - lite0(plain))[0, 967])
+    errors = {
+        spacing: abs(float(integrated_gradients(lite0, image, 967, steps=64, spacing=spacing).sum()) - gained)
+        for spacing in ("even", "early")
     }
-    assert len(ranks["guided"]) == len(parts(lite0)) + 1
-    assert ranks["gradient"][0] == pytest.approx(1) and ranks["guided"][0] == pytest.approx(1)
-    assert max(ranks["gradient"][1:]) < 0.6 and min(ranks["guided"][1:5]) > 0.9
-    assert abs(ranks["guided"][-1]) < 0.5
-    assert all(torch.equal(value, before[name]) for name, value in lite0.state_dict().items())
+    assert errors["early"] < 0.15 * gained and errors["early"] < errors["even"]
 
 
-def test_one_part_alone_can_be_randomised(lite0):
-    image = photo("chelsea", 64)
-    first, *others = sanity_check(lite0, image, "tabby", "guided", cascade=False)
-    assert (first.index, first.total, first.image.shape) == (1, 22, (1, 1, 64, 64))
-    ranks = {name: step.losses["rank correlation"] for name, step in zip(parts(lite0), others, strict=True)}
-    assert ranks["classifier"] > 0.9 and min(ranks.values()) < 0.8
+def test_early_points_integrate_a_square_root_better_and_a_line_exactly():
+    # the score √Σx has its whole rise near 0
+    network = network_of(lambda x: x.sum((1, 2, 3))[:, None].sqrt()).double()
+    image = pictures() + 0.5
+    exact = float(network(image))
+    even, early = (
+        float(integrated_gradients(network, image, 0, "black", steps=8, spacing=spacing).sum())
+        for spacing in ("even", "early")
+    )
+    # ∂/∂α √(αs) = √s / 2√α: under α = t² it is constant in t, and the midpoints are exact
+    assert early == pytest.approx(exact) and abs(even - exact) > 0.05 * exact
 
 
-@pytest.mark.parametrize("method", ["smoothgrad", "integrated", "deconvnet"])
-def test_other_methods_can_be_checked_and_stopped_midway(untrained, method):
-    network, image = untrained("squeezenet1_1"), photo("chelsea", 64)
-    steps = sanity_check(network, image, 7, method, seed=1)
-    first, second = next(steps), next(steps)
-    steps.close()
-    assert first.losses["rank correlation"] == pytest.approx(1) and second.losses["rank correlation"] < 0.999
-    assert nothing_left_behind()
-    again = sanity_check(network, image, 7, method, seed=1)
-    assert torch.equal(next(again).image, first.image) and torch.equal(next(again).image, second.image)
+def test_the_way_from_the_baseline_is_the_score_and_its_gradients_length():
+    network, weights = linear()
+    image = pictures()
+    found = way(network, image, 1, "white", points=5)
+    plain = torch.ones_like(image)
+    assert found.alphas.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    for alpha, score, norm in zip(found.alphas, found.scores, found.norms, strict=True):
+        assert score == pytest.approx(float(network(plain + alpha * (image - plain))[0, 1]))
+        assert norm == pytest.approx(float(weights[1].norm()))
+
+
+def test_the_way_of_a_real_network_in_chunks(lite0):
+    image = photo("coffee", 64)
+    found = way(lite0, image, 967, points=11)
+    assert found.scores.shape == found.norms.shape == (11,) and not found.scores.requires_grad
+    assert found.scores[-1] == pytest.approx(float(lite0(image)[0, 967]), abs=1e-4)
+    assert found.norms[-1] == pytest.approx(float(saliency(lite0, image, 967, colours="all").norm()), rel=1e-3)
+
+
+# ── The deconvnet ──
 
 
 def test_a_deconvnet_without_pooling_gives_one_map_to_all_pictures(lite0):
     batch = torch.cat([photo(name, 64) for name in ("chelsea", "coffee")])
     chelsea, coffee = saliency(lite0, batch, 281, rule="deconvnet", colours="all")
     assert close(chelsea, coffee)
-
-
-def test_rank_correlation_is_spearmans():
-    a = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    b = torch.tensor([[10.0, 30.0, 20.0], [40.0, 60.0, 50.0]])
-    assert rank_correlation(a, b) == pytest.approx(1 - 6 * 4 / (6 * 35))  # 1 − 6 Σd² / n (n² − 1)
-    assert rank_correlation(a, -(b**3)) == pytest.approx(-rank_correlation(a, b))
-    ties = torch.tensor([[0.0, 0.0, 1.0], [1.0, 2.0, 0.0]])
-    assert rank_correlation(a, ties) == pytest.approx(stats.spearmanr(a.flatten(), ties.flatten()).statistic)
-    assert rank_correlation(a, torch.ones(2, 3)) == 0
-    with pytest.raises(ValueError, match=r"one shape, not \(2, 3\) and \(3, 2\)"):
-        rank_correlation(a, b.T)
 
 
 # ── Devices and errors ──
@@ -235,7 +223,7 @@ def test_every_method_runs_on_every_device(device):
         "smoothgrad": lambda n: smoothgrad(n, image, [0, 2], samples=3),
         "integrated": lambda n: integrated_gradients(n, image, "b", steps=3),
         "neurons": lambda n: neurons(n, image, "0", [1, 3]).gradient,
-        "sanity": lambda n: list(sanity_check(n, image[:1], 0))[-1].image,
+        "way": lambda n: way(n, image[:1], 0, points=3).norms,
     }
     on_cpu = {name: method(network.to("cpu")) for name, method in methods.items()}
     network.to(device)
@@ -267,9 +255,6 @@ def test_bad_arguments_are_named(lite0, arguments, message):
     if "rule" not in arguments:
         with pytest.raises(ValueError, match=message):
             integrated_gradients(lite0, **given)
-        if not arguments.keys() & {"score", "colours"}:
-            with pytest.raises(ValueError, match=message):
-                sanity_check(lite0, **given)  # before the first step is asked for
 
 
 @pytest.mark.parametrize(
@@ -281,8 +266,10 @@ def test_bad_arguments_are_named(lite0, arguments, message):
         (integrated_gradients, {"steps": 0}, "steps must be at least 1, not 0"),
         (integrated_gradients, {"batch": 0}, "batch must be at least 1, not 0"),
         (integrated_gradients, {"baseline": "grey"}, "baseline must be one of 'mean', 'black', 'white', not 'grey'"),
-        (sanity_check, {"method": "lrp"}, "method must be one of .*'integrated', not 'lrp'"),
-        (sanity_check, {"image": torch.rand(2, 3, 8, 8)}, "image must be a single picture, not a batch of 2"),
+        (integrated_gradients, {"spacing": "dense"}, "spacing must be one of 'even', 'early', not 'dense'"),
+        (way, {"points": 1}, "points must be at least 2, not 1"),
+        (way, {"baseline": "grey"}, "baseline must be one of 'mean', 'black', 'white', not 'grey'"),
+        (way, {"image": torch.rand(2, 3, 8, 8)}, "image must be a single picture, not a batch of 2"),
     ],
 )
 def test_bad_knobs_are_named(lite0, method, arguments, message):

@@ -46,68 +46,61 @@ def _joined(gradient):
     return gradient.abs().amax(1)
 
 
-# ── 4.1: four maps in one pass ──
+# ── 4.1: where a score comes from ──
 
 
-@exercise("4.1", "saliency_maps", cases=[(3, 7, 8), (4, 9, 6)])
-def saliency_maps(student, draw, count, height, width):
-    curved = _Curved(draw, height, width)
-    network, images = curved.network, draw.uniform(count, 3, height, width)
-    categories = curved.categories(images, draw)
-    w = curved.gradient(images, categories)
-    truth = _joined(w)
+@exercise("4.1", "class_maps", cases=[(2, 3, 4, 5, 6), (3, 2, 6, 4, 3)])
+def class_maps(student, draw, count, asked, channels, height, width):
+    features = draw.normal(count, channels, height, width).clamp_min(0) * 3  # behind a ReLU
+    weight = draw.normal(7, channels)
+    categories = torch.stack([draw.order(7)[:asked] for _ in range(count)])
+    truth = _weighted(features, weight[categories])
 
     def mistakes():
-        every = curved.gradients(images)
-        of_preferred = curved.gradient(images, network(images).argmax(1))
-        of_probability = curved.of_probability(images, categories)
-        of_loss = of_probability / network.probabilities(images)[range(count), categories, None, None, None] / count
-        signed, highest = w.amax(1), truth.amax((1, 2), keepdim=True)
+        every = torch.einsum("ck,nkhw->nchw", weight, features)
+        asked_for = categories[:, :, None, None].expand(-1, -1, height, width)
+        pooled = features.mean((2, 3), keepdim=True).expand_as(features)
+        low, high = truth.amin((2, 3), keepdim=True), truth.amax((2, 3), keepdim=True)
         return {
-            "the absolute value is missing: a pixel that pulls the score down counts as well": signed,
-            "the absolute value comes too late: strong negative gradients lost to weak positive ones": signed.abs(),
-            "the colours are averaged; the map keeps the largest of the three": w.abs().mean(1),
-            "the colours are added up; the map keeps the largest of the three": w.abs().sum(1),
-            "the colours are joined by their length; the map keeps the largest of the three": w.norm(dim=1),
-            "this is the gradient of the probability; take the score before softmax": _joined(of_probability),
-            "this is the gradient of a loss, which holds a softmax; take the score itself": _joined(of_loss),
-            "each picture answers for the classes of all; picture n goes with class n": _joined(
-                every[:, categories].sum(1)
+            "each picture is asked for the classes of the first; each has its own": _weighted(
+                features, weight[categories[:1].expand(count, -1)]
             ),
-            "each picture answers for the first class; picture n goes with class n": _joined(every[:, categories[0]]),
-            "this is the class that the network prefers; take the one asked for": _joined(of_preferred),
-            "the maps shrink when the batch grows: add the scores up": truth / count,
-            "the maps are stretched to a largest value of 1; leave them as they are": truth / highest,
-            "the gradient is multiplied by the picture; the map is the gradient alone": _joined(w * images),
+            "what is negative is cut off; here a place may speak against a class": truth.clamp_min(0),
+            "the weights are missing: all channels count alike": features.sum(1, keepdim=True).expand_as(truth),
+            "the weighted channels are averaged; add them up": truth / channels,
+            "the signs of the weights are lost": _weighted(features, weight[categories].abs()),
+            "this is what softmax makes of each place; the map is made of scores": every.softmax(1).gather(
+                1, asked_for
+            ),
+            "the maps are divided by the number of places; their mean is to be the score": truth / (height * width),
+            "the features are averaged over the places first, so the map is flat": _weighted(
+                pooled, weight[categories]
+            ),
+            "the maps are stretched to a largest value of 1; leave them as they are": truth / high,
+            "the maps are stretched to the range from 0 to 1; leave them as they are": (truth - low) / (high - low),
         }
 
-    compare(student(network, images, categories), truth, mistakes)
+    compare(student(features, weight, categories), truth, mistakes)
 
 
-@exercise("4.1", "saliency_maps")
-def saliency_maps_of_used_images(student, draw):
-    curved = _Curved(draw, 6, 5)
-    images = draw.uniform(2, 3, 6, 5)
-    categories = curved.categories(images, draw)
-    w = curved.gradient(images, categories)
-    images.requires_grad_().grad = draw.normal(*images.shape)
-    mistakes = {"an old .grad of the images is counted in; start from a fresh one": _joined(w + images.grad)}
-    compare(student(curved.network, images, categories), _joined(w), mistakes)
-
-
-@exercise("4.1", "saliency_maps")
-def saliency_maps_by_hand(student, draw):
-    # one row of two pixels: the weights are two each of red, green and blue
-    linear = toy(head=draw.tensor([[1, -2, 3, 0, -5, 4], [-1, 1, 2, -7, 0.5, 6]]))
-    images, categories = draw.uniform(2, 3, 1, 2), torch.tensor([1, 0], device=draw.device)
-    compare(student(linear, images, categories), draw.tensor([[[2, 7]], [[5, 4]]]))
+@exercise("4.1", "class_maps")
+def class_maps_by_hand(student, draw):
+    features = draw.tensor([[[[1, 0, 2]], [[0, 3, 1]]]])  # two channels of a row of three places
+    weight = draw.tensor([[1, 2], [-1, 0.5], [0, 4]])
+    categories = torch.tensor([[2, 1]], device=draw.device)
+    compare(student(features, weight, categories), draw.tensor([[[[0, 12, 4]], [[-1, 1.5, -1.5]]]]))
 
 
 @stand_in("4.1")
-def saliency_maps_stand_in(network, images, categories):
-    from helpers.saliency import saliency
+def class_maps_stand_in(features, weight, categories):
+    from helpers import cam
 
-    return saliency(network, images, categories)[:, 0]
+    return cam.class_maps(features, weight, categories)
+
+
+def _weighted(features, weights):
+    """Channels (N, K, h, w) times weights (N, M, K), added up as one matrix product a picture: (N, M, h, w)."""
+    return (weights @ features.flatten(2)).unflatten(2, features.shape[2:])
 
 
 # ── 4.2: SmoothGrad ──

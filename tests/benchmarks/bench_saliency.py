@@ -1,10 +1,11 @@
-"""Saliency, SmoothGrad, integrated gradients and guided backprop beside captum, on pictures of 224 px."""
+"""Saliency, SmoothGrad, integrated gradients, guided backprop and Grad-CAM beside captum, on pictures of 224 px."""
 
 import warnings
 
 import captum.attr as captum
 import torch
 
+from helpers.cam import grad_cam
 from helpers.core.photos import photo
 from helpers.saliency import integrated_gradients, saliency, smoothgrad
 from tests.benchmarks.beside import beside, both
@@ -21,6 +22,7 @@ def rows() -> list[dict]:
     batch = torch.cat([photo(name, 224) for name in ("chelsea", "coffee", "rocket", "china")])
     one = batch[:1]
     sigma = 0.15 * float(one.max() - one.min())
+    layer3 = captum.LayerGradCam(plain_resnet, plain_resnet.model.layer3)
 
     def tunnel(size):
         torch.manual_seed(0)  # captum's noise is then ours where it is drawn in chunks of the same size
@@ -64,6 +66,13 @@ def rows() -> list[dict]:
             lambda: saliency(resnet, batch, TARGET, rule="guided", colours="all"),
             {"captum": lambda: captum.GuidedBackprop(plain_resnet).attribute(batch.clone(), target=TARGET)},
             1.4,
+            tolerance=0.02,
+        ),
+        beside(
+            "Grad-CAM, ResNet-18, 4 pictures",
+            lambda: grad_cam(resnet, batch, TARGET, "layer3"),
+            {"captum": lambda: layer3.attribute(batch.clone(), TARGET, relu_attributions=True)},
+            1.0,
             tolerance=0.02,
         ),
     ]

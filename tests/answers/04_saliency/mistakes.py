@@ -1,163 +1,91 @@
 import torch
 import torch.nn.functional as F
 
-# %% 4.1 — not yet: the absolute value is missing: a pixel that pulls the score down counts as well
+# %% 4.1 — not yet: each picture is asked for the classes of the first; each has its own
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.amax(1)
+def class_maps(features, weight, categories):
+    return torch.einsum("mk,nkhw->nmhw", weight[categories[0]], features)
 
 
-# %% 4.1 — not yet: the absolute value comes too late: strong negative gradients lost to weak positive ones
+# %% 4.1 — not yet: what is negative is cut off; here a place may speak against a class
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.max(1).values.abs()
+def class_maps(features, weight, categories):
+    return torch.einsum("nmk,nkhw->nmhw", weight[categories], features).relu()
 
 
-# %% 4.1 — not yet: the colours are averaged; the map keeps the largest of the three
+# %% 4.1 — not yet: the weights are missing: all channels count alike
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.abs().mean(1)
+def class_maps(features, weight, categories):
+    return features.sum(1, keepdim=True).repeat(1, categories.shape[1], 1, 1)
 
 
-# %% 4.1 — not yet: the colours are added up; the map keeps the largest of the three
+# %% 4.1 — not yet: the weighted channels are averaged; add them up
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.abs().sum(dim=1)
+def class_maps(features, weight, categories):
+    weights = weight[categories][:, :, :, None, None]
+    return (weights * features[:, None]).mean(2)
 
 
-# %% 4.1 — not yet: the colours are joined by their length; the map keeps the largest of the three
+# %% 4.1 — not yet: the signs of the weights are lost
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.square().sum(1).sqrt()
+def class_maps(features, weight, categories):
+    return torch.einsum("nmk,nkhw->nmhw", weight[categories].abs(), features)
 
 
-# %% 4.1 — not yet: this is the gradient of the probability; take the score before softmax
+# %% 4.1 — not yet: this is what softmax makes of each place; the map is made of scores
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network.probabilities(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.abs().amax(1)
+def class_maps(features, weight, categories):
+    every = torch.einsum("ck,nkhw->nchw", weight, features).softmax(1)
+    return torch.stack([maps[asked] for maps, asked in zip(every, categories, strict=True)])
 
 
-# %% 4.1 — not yet: this is the gradient of a loss, which holds a softmax; take the score itself
+# %% 4.1 — not yet: the maps are divided by the number of places; their mean is to be the score
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    loss = F.cross_entropy(network(pixels), categories)
-    (w,) = torch.autograd.grad(loss, pixels)
-    return w.abs().amax(1)
+def class_maps(features, weight, categories):
+    maps = torch.einsum("nmk,nkhw->nmhw", weight[categories], features)
+    return maps / (features.shape[2] * features.shape[3])
 
 
-# %% 4.1 — not yet: each picture answers for the classes of all; picture n goes with class n
+# %% 4.1 — not yet: the features are averaged over the places first, so the map is flat
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[:, categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.abs().amax(1)
-
-
-# %% 4.1 — not yet: each picture answers for the first class; picture n goes with class n
-
-
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[:, categories[0]]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.abs().amax(1)
-
-
-# %% 4.1 — not yet: this is the class that the network prefers; take the one asked for
-
-
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels).max(1).values
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.abs().amax(1)
-
-
-# %% 4.1 — not yet: the maps shrink when the batch grows: add the scores up
-
-
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.mean(), pixels)
-    return w.abs().amax(1)
+def class_maps(features, weight, categories):
+    pooled = features.mean((2, 3))
+    scores = torch.einsum("nmk,nk->nm", weight[categories], pooled)
+    return scores[:, :, None, None].repeat(1, 1, *features.shape[2:])
 
 
 # %% 4.1 — not yet: the maps are stretched to a largest value of 1; leave them as they are
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    maps = w.abs().amax(1)
-    return maps / maps.amax((1, 2), keepdim=True)
+def class_maps(features, weight, categories):
+    maps = torch.einsum("nmk,nkhw->nmhw", weight[categories], features)
+    return maps / maps.amax((2, 3), keepdim=True)
 
 
-# %% 4.1 — not yet: the gradient is multiplied by the picture; the map is the gradient alone
+# %% 4.1 — not yet: the maps are stretched to the range from 0 to 1; leave them as they are
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return (w * images).abs().amax(1)
+def class_maps(features, weight, categories):
+    maps = torch.einsum("nmk,nkhw->nmhw", weight[categories], features)
+    maps = maps - maps.amin((2, 3), keepdim=True)
+    return maps / maps.amax((2, 3), keepdim=True)
 
 
-# %% 4.1 — not yet: an old .grad of the images is counted in; start from a fresh one
+# %% 4.1 — not yet: it calls helpers.cam.class_maps: write the lines yourself
 
 
-def saliency_maps(network, images, categories):
-    images.requires_grad_()
-    network(images).gather(1, categories[:, None]).sum().backward()
-    return images.grad.abs().amax(1)
+def class_maps(features, weight, categories):
+    from helpers import cam
 
-
-# %% 4.1 — not yet: it should return a tensor, not a max of 2
-
-
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.abs().max(dim=1)
-
-
-# %% 4.1 — not yet: it calls helpers.saliency.saliency: write the lines yourself
-
-
-def saliency_maps(network, images, categories):
-    from helpers.saliency import saliency
-
-    return saliency(network, images, categories)[:, 0]
+    return cam.class_maps(features, weight, categories)
 
 
 # %% 4.2 — not yet: σ is the level alone; the range of the picture is missing

@@ -6,12 +6,10 @@ import torch.nn.functional as F
 # %% 4.1
 
 
-def saliency_maps(network, images, categories):
+def class_maps(features, weight, categories):
     maps = []
-    for image, category in zip(images, categories, strict=True):  # one picture after the other
-        pixels = image.detach()[None].clone().requires_grad_()
-        network(pixels)[0, category].backward()
-        maps.append(pixels.grad[0].abs().max(dim=0).values)
+    for channels, asked in zip(features, categories, strict=True):  # one picture after the other
+        maps.append(F.conv2d(channels[None], weight[asked][:, :, None, None])[0])
     return torch.stack(maps)
 
 

@@ -3,11 +3,8 @@ import torch
 # %% 4.1
 
 
-def saliency_maps(network, images, categories):
-    pixels = images.detach().clone().requires_grad_()
-    scores = network(pixels)[range(len(images)), categories]
-    (w,) = torch.autograd.grad(scores.sum(), pixels)
-    return w.abs().amax(1)
+def class_maps(features, weight, categories):
+    return torch.einsum("nmk,nkhw->nmhw", weight[categories], features)
 
 
 # %% 4.2
