@@ -10,8 +10,9 @@ from torch import nn
 from helpers import deepdream as module
 from helpers.core.networks import Network
 from helpers.core.photos import photo
+from helpers.core.priors import balanced
 from helpers.core.steps import finish, record
-from helpers.deepdream import best_match, closer_up, deepdream, gradients, tiled_gradients, zoom_film
+from helpers.deepdream import best_match, closer_up, deepdream, dream_along, gradients, tiled_gradients, zoom_film
 
 
 @pytest.fixture(scope="module")
@@ -29,29 +30,44 @@ def picture(*shape, seed=0, dtype=torch.float32):
 # ── The gradient ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+OBJECTIVES = {
+    "signed": lambda a: 0.5 * a.square(),
+    "positive": lambda a: 0.5 * a.clamp(min=0).square(),
+}
+
+
+@pytest.mark.parametrize("target", OBJECTIVES)
 @pytest.mark.parametrize("layer", ["conv1", "blocks.2", "penultimate", "logits"])
-def test_the_gradient_is_that_of_half_the_squared_activation(lite0, layer):
+def test_the_gradient_is_that_of_half_the_squared_activation(lite0, layer, target):
     images = picture(2, 3, 64, 64)
-    found, energies = gradients(lite0, images, [layer])
+    found, energies = gradients(lite0, images, [layer], target=target)
     images.requires_grad_()
-    activation = lite0.activation(images, layer)
-    (0.5 * activation.square().sum()).backward()
+    objective = OBJECTIVES[target](lite0.activation(images, layer))
+    objective.sum().backward()
     torch.testing.assert_close(found[layer], images.grad)
-    torch.testing.assert_close(energies[layer], 0.5 * activation.square().flatten(1).mean(1))
+    torch.testing.assert_close(energies[layer], objective.flatten(1).mean(1))
 
 
-def test_the_gradient_agrees_with_finite_differences(small):
+@pytest.mark.parametrize("target", OBJECTIVES)
+def test_the_gradient_agrees_with_finite_differences(small, target):
     images = picture(1, 3, 6, 6, dtype=torch.float64)
-    found = gradients(small, images, ["conv2"])[0]["conv2"]
+    found = gradients(small, images, ["conv2"], target=target)[0]["conv2"]
 
     def objective(x):
-        return 0.5 * small.activation(x, "conv2").square().sum()
+        return OBJECTIVES[target](small.activation(x, "conv2")).sum()
 
     for place in [(0, 0, 0, 0), (0, 1, 3, 2), (0, 2, 5, 5)]:
         nudge = torch.zeros_like(images)
         nudge[place] = 1e-6
         slope = (objective(images + nudge) - objective(images - nudge)) / 2e-6
         assert found[place].item() == pytest.approx(slope.item(), rel=1e-6)
+
+
+def test_behind_a_relu_both_targets_are_one_and_elsewhere_they_are_two(lite0):
+    images = picture(1, 3, 64, 64)
+    for layer, alike in [("blocks.5.0.bn1", True), ("blocks.4", False)]:
+        signed, positive = (gradients(lite0, images, [layer], target=target)[0][layer] for target in OBJECTIVES)
+        assert torch.equal(signed, positive) is alike
 
 
 def test_several_layers_in_one_pass_give_what_each_gives_alone(lite0):
@@ -63,7 +79,7 @@ def test_several_layers_in_one_pass_give_what_each_gives_alone(lite0):
 
 def test_a_channel_is_amplified_alone(small):
     images = picture(2, 3, 8, 8, dtype=torch.float64)
-    found, energies = gradients(small, images, ["conv1"], channel=2)
+    found, energies = gradients(small, images, ["conv1"], channel=2, target="signed")
     images.requires_grad_()
     chosen = small.activation(images, "conv1")[:, 2]
     (0.5 * chosen.square().sum()).backward()
@@ -170,10 +186,20 @@ def test_no_pass_sees_more_than_a_tile(lite0, monkeypatch):
 def test_seams_vanish_as_they_move(small):
     """After many steps on a flat picture no column stands out; with seams that stay, the seam's columns would."""
     flat = torch.full((1, 3, 192, 384), 0.5, dtype=torch.float64)
-    last = finish(deepdream(small, flat, "conv2", steps=30, octaves=1, jitter=0, tile=192, rate=0.001))
-    change = (last.image - flat).abs().mean((0, 1, 2))
-    near_the_middle = change[188:196].mean() / change.mean()
-    assert 0.8 < near_the_middle < 1.25
+    knobs = {"balance": 0, "steps": 30, "octaves": 1, "jitter": 0, "rate": 0.001}
+    last = finish(deepdream(small, flat, "conv2", tile=192, **knobs))
+    assert 0.8 < _near_the_middle(last.image - flat) < 1.25
+
+    def in_tiles(x):
+        return tiled_gradients(small, x, ["conv2"], tile=192)[0]["conv2"]
+
+    still = finish(dream_along(in_tiles, flat, **knobs))
+    assert not 0.8 < _near_the_middle(still.image - flat) < 1.25
+
+
+def _near_the_middle(change):
+    columns = change.abs().mean((0, 1, 2))
+    return columns[188:196].mean() / columns.mean()
 
 
 def test_the_seam_moves_by_up_to_half_a_tile():
@@ -187,21 +213,57 @@ def test_the_seam_moves_by_up_to_half_a_tile():
 # ── The dream ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_one_step_by_hand(small):
+@pytest.mark.parametrize("target", OBJECTIVES)
+@pytest.mark.parametrize("power", [0, 0.7])
+def test_one_step_by_hand(small, target, power):
     image = picture(1, 3, 12, 10, dtype=torch.float64)
-    step = next(deepdream(small, image, "conv2", steps=1, octaves=1, jitter=0, rate=0.02))
-    gradient = gradients(small, image, ["conv2"])[0]["conv2"]
-    expected = (image + 0.02 * gradient / gradient.abs().mean()).clamp(0, 1)
-    torch.testing.assert_close(step.image, expected)
-    assert step.losses["conv2"] == pytest.approx(0.5 * small.activation(image, "conv2").square().mean().item())
+    knobs = {"steps": 1, "octaves": 1, "jitter": 0, "rate": 0.02}
+    step = next(deepdream(small, image, "conv2", target=target, balance=power, **knobs))
+    x = image.clone().requires_grad_()
+    objective = OBJECTIVES[target](small.activation(x, "conv2"))
+    objective.sum().backward()
+    direction = balanced(x.grad, power)
+    torch.testing.assert_close(step.image, (image + 0.02 * direction / direction.abs().mean()).clamp(0, 1))
+    assert step.losses["conv2"] == pytest.approx(objective.mean().item())
 
 
 def test_weights_share_the_step(small):
     image = picture(1, 3, 12, 12, dtype=torch.float64)
     weights = {"conv1": 3.0, "conv2": -1.0}
-    step = next(deepdream(small, image, layers=weights, steps=1, octaves=1, jitter=0, rate=0.001))
-    unit = {layer: g / g.abs().mean() for layer, g in gradients(small, image, list(weights))[0].items()}
-    torch.testing.assert_close(step.image, (image + 0.001 * (0.75 * unit["conv1"] - 0.25 * unit["conv2"])).clamp(0, 1))
+    step = next(deepdream(small, image, layers=weights, balance=0.5, steps=1, octaves=1, jitter=0, rate=0.001))
+    way = {layer: balanced(g, 0.5) for layer, g in gradients(small, image, list(weights))[0].items()}
+    both = 3 * way["conv1"] / way["conv1"].abs().mean() - way["conv2"] / way["conv2"].abs().mean()
+    torch.testing.assert_close(step.image, (image + 0.001 * both / both.abs().mean()).clamp(0, 1))
+
+
+@pytest.mark.parametrize("jitter", [0, 5])
+def test_a_balanced_step_is_smoother_and_as_long(small, jitter):
+    """Measured on a photo whose values stay away from 0 and 1."""
+    image = 0.4 + 0.2 * picture(1, 3, 48, 48, dtype=torch.float64)
+    roughness = []
+    for power in (0, 0.7, 1.4):
+        step = next(deepdream(small, image, "conv2", balance=power, steps=1, octaves=1, jitter=jitter, rate=0.001))
+        change = step.image - image
+        assert change.abs().mean().item() == pytest.approx(0.001)
+        roughness.append(change.diff(dim=3).abs().mean().item())
+    assert roughness[0] > 1.2 * roughness[1] > 1.44 * roughness[2]
+
+
+def test_a_dream_along_the_layers_gradient_is_its_dream(lite0):
+    image, knobs = picture(1, 3, 96, 80), {"steps": 2, "octaves": 2, "seed": 3}
+
+    def direction(x):
+        return gradients(lite0, x, ["blocks.2"])[0]["blocks.2"]
+
+    along = list(dream_along(direction, image, balance=0.7, **knobs))
+    dreamt = list(deepdream(lite0, image, "blocks.2", balance=0.7, **knobs))
+    assert [step.index for step in along] == [1, 2, 3, 4] and not along[0].losses
+    torch.testing.assert_close(along[-1].image, dreamt[-1].image)
+
+
+def test_a_direction_of_zero_leaves_the_picture():
+    image = picture(2, 3, 20, 20)
+    assert torch.equal(finish(dream_along(torch.zeros_like, image, steps=2, octaves=1)).image, image)
 
 
 @pytest.mark.parametrize("layer", ["conv1", "blocks.2", "blocks.4"])
@@ -301,6 +363,9 @@ def test_every_kind_of_network_dreams(untrained, name):
         ({"rate": 0}, "rate must be above 0, not 0"),
         ({"rate": float("nan")}, "rate must be above 0, not nan"),
         ({"jitter": -1}, "jitter must be at least 0"),
+        ({"balance": -0.1}, "balance must be at least 0, not -0.1"),
+        ({"balance": float("nan")}, "balance must be at least 0, not nan"),
+        ({"target": "negative"}, "target must be one of 'positive', 'signed', not 'negative'"),
         ({"tile": 100}, "tile must be at least 192"),
         ({"tile": 200}, "tile must be a multiple of 32, not 200"),
         ({"guide": torch.rand(2, 3, 8, 8)}, "guide must be a single picture, not a batch of 2"),
@@ -345,7 +410,7 @@ def test_the_first_frame_is_a_dream_and_the_next_goes_closer(lite0):
 
 
 def test_a_film_becomes_a_gif(lite0, tmp_path):
-    film = record(zoom_film(lite0, picture(1, 3, 64, 64), "conv1", frames=2, steps=1, octaves=1))
+    film = record(zoom_film(lite0, picture(1, 3, 64, 64), frames=2, layer="conv1", steps=1, octaves=1))
     film.gif(tmp_path / "zoom.gif")
     assert (tmp_path / "zoom.gif").read_bytes()[:3] == b"GIF"
 
@@ -362,6 +427,8 @@ def test_closer_up_keeps_the_centre_and_cuts_the_rim():
         ({"frames": 0}, "frames must be at least 1"),
         ({"closer": 0.9}, "closer must be at least 1"),
         ({"steps": 0}, "steps"),
+        ({"balance": -1}, "balance must be at least 0"),
+        ({"target": "all"}, "target must be"),
     ],
 )
 def test_a_film_names_bad_knobs_before_its_first_frame(lite0, options, message):

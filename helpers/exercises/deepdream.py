@@ -9,46 +9,70 @@ from helpers.exercises.toys import toy
 # ── 6.1 ──
 
 
-@exercise("6.1", "dream_direction", cases=[(5, 8, "conv2", "tanh"), (7, 4, "conv1", "none"), (6, 9, "relu1", "tanh")])
-def dream_direction(student, draw, height, width, layer, activation):
+@exercise("6.1", "pulls", cases=[(5, 8, "conv2", "tanh"), (7, 4, "conv1", "none"), (6, 9, "relu2", "tanh")])
+def pulls(student, draw, height, width, layer, activation):
     network = _network(draw, activation)
     images = draw.uniform(3, 3, height, width) * draw.tensor([1.0, 0.4, 1.5]).view(3, 1, 1, 1)
-    g = _gradient(network, images, layer)
-    compare(student(network, images, layer), _unit(g), lambda: _wrong_directions(g, network, images, layer))
+    truth = _pulls(network, images, layer)
+    compare(student(network, images, layer), truth, lambda: _wrong_pulls(*truth, network, images, layer))
 
 
-@exercise("6.1", "dream_direction")
-def dream_direction_by_hand(student, draw):
-    # a = 2 · red, so g = 4 · red in red and 0 in the other colours; the mean runs over 3 · 4 numbers
-    images, red = draw.tensor([[[[0.5, -1.0], [2.0, 0.5]]], [[[0.1, 0.2], [0.0, 0.1]]]]), draw.tensor([2.0, 0.0, 0.0])
-    images = images * draw.tensor([1.0, 5.0, -3.0]).view(1, 3, 1, 1)
-    truth = images * draw.tensor([[3.0, 0, 0], [30.0, 0, 0]]).view(2, 3, 1, 1)
-    compare(student(toy([red.view(1, 3, 1, 1)], activation="none"), images, "conv1"), truth)
+@exercise("6.1", "pulls")
+def pulls_by_hand(student, draw):
+    # a = red − green. Where that is 2 it pulls red up and green down; where it is −3 it pulls the other way
+    image = draw.tensor([[[[2.0, 1.0]], [[0.0, 4.0]], [[5.0, 5.0]]]])
+    up = draw.tensor([[[[2.0, 0.0]], [[-2.0, 0.0]], [[0.0, 0.0]]]])
+    down = draw.tensor([[[[0.0, -3.0]], [[0.0, 3.0]], [[0.0, 0.0]]]])
+    kernel = draw.tensor([1.0, -1.0, 0.0]).view(1, 3, 1, 1)
+    compare(student(toy([kernel], activation="none"), image, "conv1"), (up, down))
 
 
-def _wrong_directions(g, network, images, layer):
-    size = g.abs()
+def _pulls(network, images, layer, target=lambda a: a):
+    """What reaches the pixels from units above zero, and from those below."""
+    above = _gradient(network, images, layer, lambda a: target(a) * (a > 0))
+    return above, _gradient(network, images, layer, lambda a: target(a) * (a < 0))
+
+
+def _wrong_pulls(up, down, network, images, layer):
+    whole = up + down
+    of_the_sum = _pulls(network, images, layer, torch.ones_like)
+    by_image = [_pulls(network, image[None], layer) for image in images]
+    means = [network.activation(images, layer).mean((0, 2, 3), keepdim=True)]
     return {
-        "the gradient is not divided by its mean absolute value yet": g,
-        "one mean serves the whole batch; every image has a mean of its own": g / size.mean(),
-        "a 1 stands at every unit; what belongs there is the activation itself": _unit(
-            _gradient(network, images, layer, torch.ones_like)
+        "the two have changed places: first what the positive units pull": (down, up),
+        "the second has the wrong sign: a negative unit is to become more negative": (up, -down),
+        "it is the gradient at the pixels that is split; split what is set at the layer": (
+            whole.clamp(min=0),
+            whole.clamp(max=0),
         ),
-        "the mean is taken of the signed gradient; its absolute value comes first": g / _mean(g),
-        "every colour has its own mean; one mean serves all three colours of an image": g / size.mean((2, 3), True),
-        "it is divided by its largest absolute value; the mean is asked for": g / size.amax((1, 2, 3), True),
-        "it is divided by its length; the mean absolute value is asked for": g / _mean(g**2, torch.sum).sqrt(),
-        "it is divided by its root mean square; the mean absolute value is asked for": g / _mean(g**2).sqrt(),
-        "the sign is turned: along this the layer sees less and less": -_unit(g),
+        "the first holds the pull of all units; leave the negative ones out": (whole, down),
+        "the first gradient is still in .grad and is added to the second": (up, whole),
+        "both hold the pull of all units": (whole, whole),
+        "a 1 stands at every unit that pulls; what belongs there is its activation": of_the_sum,
+        "a 1 stands at every positive unit and a −1 at every negative one": (of_the_sum[0], -of_the_sum[1]),
+        "a unit counts as positive when it lies above the mean; the border is zero": tuple(
+            _gradient(network, images, layer, lambda a, side=side: a * ((a > means[0]) == side))
+            for side in (True, False)
+        ),
+        "the activation is squared on the way; its gradient is the activation itself": _pulls(
+            network, images, layer, torch.square
+        ),
+        "each gradient is normalised; here they are asked for as they are": (_unit(up), _unit(down)),
+        "only the first image has been looked at": tuple(
+            torch.cat([by_image[0][part], torch.zeros_like(whole[1:])]) for part in (0, 1)
+        ),
+        "the gradients of all images are added up; each image has its own": tuple(
+            part.sum(0, keepdim=True).expand_as(part) for part in (up, down)
+        ),
     }
 
 
 @stand_in("6.1")
-def direction_of_gradients(network, images, layer):
+def pulls_of_the_gradients(network, images, layer):
     from helpers.deepdream import gradients
 
-    g = gradients(network, images, [layer])[0][layer]
-    return g / g.abs().mean((1, 2, 3), keepdim=True)
+    both, up = (gradients(network, images, [layer], target=target)[0][layer] for target in ("signed", "positive"))
+    return up, both - up
 
 
 # ── 6.2 ──
@@ -121,7 +145,7 @@ def _wrongly_jittered(back, network, images, layer, shifts):
 def mean_of_moved_gradients(network, images, layer, shifts):
     from helpers.deepdream import gradients
 
-    moved = [gradients(network, images.roll(shift, (2, 3)), [layer])[0][layer] for shift in shifts]
+    moved = [gradients(network, images.roll(each, (2, 3)), [layer], target="signed")[0][layer] for each in shifts]
     return sum(g.roll((-dy, -dx), (2, 3)) for g, (dy, dx) in zip(moved, shifts, strict=True)) / len(shifts)
 
 
@@ -219,7 +243,9 @@ def octaves_of_the_last_photo(network, photos, layer, steps, rate):
     from helpers.core.steps import finish
     from helpers.deepdream import deepdream
 
-    return finish(deepdream(network, photos[-1], layer, None, steps, len(photos), rate=rate, jitter=0)).image
+    return finish(
+        deepdream(network, photos[-1], layer, None, "signed", 0, steps, len(photos), rate=rate, jitter=0)
+    ).image
 
 
 # ── 6.4 ──

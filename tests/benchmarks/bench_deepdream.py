@@ -39,7 +39,7 @@ def rows() -> list[dict]:
     photo = photos.photo("china", (SIZE, SIZE))
 
     def ours(steps=STEPS):
-        return last(deepdream(network, photo, LAYER, None, steps, OCTAVES, SCALE, RATE, JITTER)).image
+        return last(deepdream(network, photo, LAYER, None, "signed", 0, steps, OCTAVES, SCALE, RATE, JITTER)).image
 
     return [
         beside(

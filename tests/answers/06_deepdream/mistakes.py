@@ -1,114 +1,172 @@
 import torch
 import torch.nn.functional as F
 
-# %% 6.1 — not yet: one mean serves the whole batch; every image has a mean of its own
+# %% 6.1 — not yet: the two have changed places: first what the positive units pull
 
 
-def dream_direction(network, images, layer):
+def pulls(network, images, layer):
     x = images.detach().requires_grad_()
     a = network.activation(x, layer)
-    (g,) = torch.autograd.grad(a, x, grad_outputs=a.detach())
-    return g / g.abs().mean()
+    (up,) = torch.autograd.grad(a, x, a.detach().clamp(min=0), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, a.detach().clamp(max=0))
+    return down, up
 
 
-# %% 6.1 — not yet: the gradient is not divided by its mean absolute value yet
+# %% 6.1 — not yet: the second has the wrong sign: a negative unit is to become more negative
 
 
-def dream_direction(network, images, layer):
+def pulls(network, images, layer):
     x = images.detach().requires_grad_()
     a = network.activation(x, layer)
-    (g,) = torch.autograd.grad(a, x, grad_outputs=a.detach())
-    return g
+    (up,) = torch.autograd.grad(a, x, a.detach().clamp(min=0), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, (-a.detach()).clamp(min=0))
+    return up, down
 
 
-# %% 6.1 — not yet: a 1 stands at every unit; what belongs there is the activation itself
+# %% 6.1 — not yet: it is the gradient at the pixels that is split; split what is set at the layer
 
 
-def dream_direction(network, images, layer):
-    x = images.clone().requires_grad_()
-    network.activation(x, layer).sum().backward()
-    return x.grad / x.grad.abs().mean((1, 2, 3), keepdim=True)
-
-
-# %% 6.1 — not yet: the mean is taken of the signed gradient; its absolute value comes first
-
-
-def dream_direction(network, images, layer):
+def pulls(network, images, layer):
     x = images.detach().requires_grad_()
     a = network.activation(x, layer)
-    (g,) = torch.autograd.grad(a, x, grad_outputs=a.detach())
-    return g / g.mean(dim=(1, 2, 3), keepdim=True)
+    (g,) = torch.autograd.grad(a, x, a.detach())
+    return g.clamp(min=0), g.clamp(max=0)
 
 
-# %% 6.1 — not yet: every colour has its own mean; one mean serves all three colours of an image
+# %% 6.1 — not yet: the first holds the pull of all units; leave the negative ones out
 
 
-def dream_direction(network, images, layer):
+def pulls(network, images, layer):
     x = images.detach().requires_grad_()
     a = network.activation(x, layer)
-    (g,) = torch.autograd.grad(a, x, grad_outputs=a.detach())
-    return g / g.abs().mean(dim=(2, 3), keepdim=True)
+    (up,) = torch.autograd.grad(a, x, a.detach(), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, a.detach().clamp(max=0))
+    return up, down
 
 
-# %% 6.1 — not yet: it is divided by its largest absolute value; the mean is asked for
+# %% 6.1 — not yet: the first gradient is still in .grad and is added to the second
 
 
-def dream_direction(network, images, layer):
+def pulls(network, images, layer):
     x = images.detach().requires_grad_()
     a = network.activation(x, layer)
-    (g,) = torch.autograd.grad(a, x, grad_outputs=a.detach())
-    return g / g.abs().amax(dim=(1, 2, 3), keepdim=True)
+    a.backward(a.detach().clamp(min=0), retain_graph=True)
+    up = x.grad.clone()
+    a.backward(a.detach().clamp(max=0))
+    return up, x.grad
 
 
-# %% 6.1 — not yet: it is divided by its length; the mean absolute value is asked for
+# %% 6.1 — not yet: both hold the pull of all units
 
 
-def dream_direction(network, images, layer):
+def pulls(network, images, layer):
     x = images.detach().requires_grad_()
     a = network.activation(x, layer)
-    (g,) = torch.autograd.grad(a, x, grad_outputs=a.detach())
-    return g / g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    a.backward(a.detach().clamp(min=0), retain_graph=True)
+    up = x.grad
+    a.backward(a.detach().clamp(max=0))
+    return up, x.grad
 
 
-# %% 6.1 — not yet: it is divided by its root mean square; the mean absolute value is asked for
+# %% 6.1 — not yet: a 1 stands at every unit that pulls; what belongs there is its activation
 
 
-def dream_direction(network, images, layer):
+def pulls(network, images, layer):
     x = images.detach().requires_grad_()
     a = network.activation(x, layer)
-    (g,) = torch.autograd.grad(a, x, grad_outputs=a.detach())
-    return g / g.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    (up,) = torch.autograd.grad(a, x, (a > 0).to(a), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, (a < 0).to(a))
+    return up, down
 
 
-# %% 6.1 — not yet: the sign is turned: along this the layer sees less and less
+# %% 6.1 — not yet: a 1 stands at every positive unit and a −1 at every negative one
 
 
-def dream_direction(network, images, layer):
-    x = images.clone().requires_grad_()
-    loss = -0.5 * network.activation(x, layer).square().sum()
-    loss.backward()
-    return x.grad / x.grad.abs().mean(dim=(1, 2, 3), keepdim=True)
+def pulls(network, images, layer):
+    x = images.detach().requires_grad_()
+    a = network.activation(x, layer)
+    (up,) = torch.autograd.grad(a, x, a.detach().sign().clamp(min=0), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, a.detach().sign().clamp(max=0))
+    return up, down
+
+
+# %% 6.1 — not yet: a unit counts as positive when it lies above the mean; the border is zero
+
+
+def pulls(network, images, layer):
+    x = images.detach().requires_grad_()
+    a = network.activation(x, layer)
+    above = a > a.mean((0, 2, 3), keepdim=True)
+    (up,) = torch.autograd.grad(a, x, torch.where(above, a, 0), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, torch.where(above, 0, a))
+    return up, down
+
+
+# %% 6.1 — not yet: the activation is squared on the way; its gradient is the activation itself
+
+
+def pulls(network, images, layer):
+    x = images.detach().requires_grad_()
+    a = network.activation(x, layer)
+    (up,) = torch.autograd.grad(a, x, a.detach().clamp(min=0) ** 2, retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, a.detach().clamp(max=0) ** 2)
+    return up, down
+
+
+# %% 6.1 — not yet: each gradient is normalised; here they are asked for as they are
+
+
+def pulls(network, images, layer):
+    x = images.detach().requires_grad_()
+    a = network.activation(x, layer)
+    (up,) = torch.autograd.grad(a, x, a.detach().clamp(min=0), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, a.detach().clamp(max=0))
+    return tuple(g / g.abs().mean((1, 2, 3), keepdim=True) for g in (up, down))
+
+
+# %% 6.1 — not yet: only the first image has been looked at
+
+
+def pulls(network, images, layer):
+    x = images.detach().requires_grad_()
+    a = network.activation(x, layer)
+    a = torch.cat([a[:1], torch.zeros_like(a[1:])])
+    (up,) = torch.autograd.grad(a, x, a.detach().clamp(min=0), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, a.detach().clamp(max=0))
+    return up, down
+
+
+# %% 6.1 — not yet: the gradients of all images are added up; each image has its own
+
+
+def pulls(network, images, layer):
+    x = images.detach().requires_grad_()
+    a = network.activation(x, layer)
+    (up,) = torch.autograd.grad(a, x, a.detach().clamp(min=0), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, a.detach().clamp(max=0))
+    return up.sum(0, keepdim=True).expand_as(up), down.sum(0, keepdim=True).expand_as(down)
 
 
 # %% 6.1 — not yet: it changes what it was given; work on a copy
 
 
-def dream_direction(network, images, layer):
+def pulls(network, images, layer):
     x = images.detach().requires_grad_()
     a = network.activation(x, layer)
-    (g,) = torch.autograd.grad(a, x, grad_outputs=a.detach())
-    images += 0.01 * g / g.abs().mean(dim=(1, 2, 3), keepdim=True)
-    return images
+    (up,) = torch.autograd.grad(a, x, a.detach().clamp(min=0), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, a.detach().clamp(max=0))
+    images += 0.01 * up
+    return up, down
 
 
 # %% 6.1 — not yet: it calls helpers.deepdream.gradients: write the lines yourself
 
 
-def dream_direction(network, images, layer):
+def pulls(network, images, layer):
     from helpers.deepdream import gradients
 
-    g = gradients(network, images, [layer])[0][layer]
-    return g / g.abs().mean(dim=(1, 2, 3), keepdim=True)
+    up = gradients(network, images, [layer])[0][layer]
+    return up, gradients(network, images, [layer], target="signed")[0][layer] - up
 
 
 # %% 6.2 — not yet: the gradients are not moved back; each belongs to a picture that was moved

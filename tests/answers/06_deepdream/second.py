@@ -4,13 +4,14 @@ import torch.nn.functional as F
 # %% 6.1
 
 
-def dream_direction(network, images, layer):
-    directions = []
-    for image in images:
-        x = image[None].clone().requires_grad_()
-        (0.5 * network.activation(x, layer) ** 2).sum().backward()
-        directions.append(x.grad[0] / x.grad.abs().mean())
-    return torch.stack(directions)
+def pulls(network, images, layer):
+    found = []
+    for sign in (1, -1):
+        x = images.clone().requires_grad_()
+        energy = 0.5 * torch.relu(sign * network.activation(x, layer)) ** 2
+        energy.sum().backward()
+        found.append(x.grad)
+    return tuple(found)
 
 
 # %% 6.2

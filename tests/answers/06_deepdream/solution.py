@@ -4,11 +4,12 @@ import torch.nn.functional as F
 # %% 6.1
 
 
-def dream_direction(network, images, layer):
+def pulls(network, images, layer):
     x = images.detach().requires_grad_()
     a = network.activation(x, layer)
-    (g,) = torch.autograd.grad(a, x, grad_outputs=a.detach())
-    return g / g.abs().mean(dim=(1, 2, 3), keepdim=True)
+    (up,) = torch.autograd.grad(a, x, grad_outputs=a.detach().clamp(min=0), retain_graph=True)
+    (down,) = torch.autograd.grad(a, x, grad_outputs=a.detach().clamp(max=0))
+    return up, down
 
 
 # %% 6.2
