@@ -53,9 +53,10 @@ attacks: $(VENV)/installed
 notebooks: $(VENV)/installed
 	$(BIN)/python -m helpers.notebooks
 
-# the first layers of data/, taught again from noise; a few minutes where nothing else runs
+# what the course makes itself: the first layers of data/, taught again from noise, and the portraits; some minutes
 data: $(VENV)/installed
 	$(BIN)/python -m helpers.imitation
+	$(BIN)/python -m helpers.visualisation
 
 # ours beside its peers in one run, written to build/bench.json
 bench: $(VENV)/installed

@@ -1,8 +1,9 @@
-"""Pictures that a network would like to see: gradient ascent over the image.
+"""Gradient ascent over the pixels of an image: the lecture's loop, and the tricks that keep noise out of it.
 
 Simonyan, Vedaldi & Zisserman 2014, "Deep Inside Convolutional Networks", section 2 (the score before softmax, L2);
 Yosinski et al. 2015, "Understanding Neural Networks Through Deep Visualization", section 3 (blur, clipping);
-Olah, Mordvintsev & Schubert 2017, "Feature Visualization" (jitter, scaling, a decorrelated space).
+Olah, Mordvintsev & Schubert 2017, "Feature Visualization" (jitter and scaling; their other space is in
+`visualisation`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,28 +12,25 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from helpers.core.arguments import above, at_least, at_once, channels, classes, from_to_below, one_of, with_knobs_of
-from helpers.core.images import Image, check, interpolation_weights, resize
-from helpers.core.networks import Category, Channel, Layer, Network
-from helpers.core.priors import blur_slightly, decorrelated, total_variation
+from helpers.core.arguments import above, at_least, at_once, classes, from_to_below, one_of, with_knobs_of
+from helpers.core.images import Image, check, interpolation_weights
+from helpers.core.networks import Category, Network
+from helpers.core.priors import blur_slightly, total_variation
 from helpers.core.steps import Seed, Step, within_memory
 
 Start = Literal["mean", "grey", "noise"]
-Space = Literal["fourier", "pixels"]
 Where = Literal["channel", "centre"]
 Percent = Annotated[float, (0, 95, 5)]
 
-PLAIN = {"space": "pixels", "momentum": 0.0, "decay": 0.0, "jitter": 0, "zoom": 0.0}  # nothing but the gradient
 PRESETS = {
-    "clear": {},
-    "plain": PLAIN,
+    "plain": {},  # nothing but the gradient
     # The four of Yosinski et al., for pixels in [0, 1]. Decay, radii (in pixels of 227) and percentiles are relative
     # and stay theirs but for D; their learning rates are replaced by steps of a fixed length.
-    "yosinski A": PLAIN | {"rate": 0.05, "blur": 0.5, "small_pixels": 50},
-    "yosinski B": PLAIN | {"rate": 0.25, "decay": 0.3, "small_pixels": 20},
-    "yosinski C": PLAIN | {"rate": 0.05, "decay": 0.0001, "blur": 1.0},
+    "yosinski A": {"rate": 0.05, "blur": 0.5, "small_pixels": 50},
+    "yosinski B": {"rate": 0.25, "decay": 0.3, "small_pixels": 20},
+    "yosinski C": {"rate": 0.05, "decay": 0.0001, "blur": 1.0},
     # 90 in the original; with steps of a fixed length nothing would grow
-    "yosinski D": PLAIN | {"rate": 0.05, "blur": 0.5, "small_gradients": 50},
+    "yosinski D": {"rate": 0.05, "blur": 0.5, "small_gradients": 50},
 }
 
 
@@ -100,20 +98,17 @@ def ascend(
     count: int,
     image: Image | None = None,
     start: Start = "mean",
-    space: Space = "fourier",
     size: Annotated[int, (96, 320, 32)] = 224,
-    steps: Annotated[int, (10, 400, 10)] = 128,
+    steps: Annotated[int, (10, 400, 10)] = 100,
     rate: Annotated[float, (0.002, 0.1, "log")] = 0.02,
-    momentum: Annotated[float, (0.0, 0.95, 0.05)] = 0.8,
-    decay: Annotated[float, (0.0, 0.3, 0.005)] = 0.005,
+    decay: Annotated[float, (0.0, 0.3, 0.005)] = 0.0,
     blur: Annotated[float, (0.0, 2.0, 0.1)] = 0.0,
     blur_every: Annotated[int, (1, 20)] = 4,
     small_pixels: Percent = 0.0,
     small_gradients: Percent = 0.0,
-    variation: Annotated[float, (0.0, 50.0, 1.0)] = 0.0,
-    jitter: Annotated[int, (0, 32, 2)] = 12,
-    zoom: Annotated[float, (0.0, 0.3, 0.01)] = 0.15,
-    octaves: Annotated[int, (1, 4)] = 1,
+    variation: Annotated[float, (0.0, 500.0, 10.0)] = 0.0,
+    jitter: Annotated[int, (0, 32, 2)] = 0,
+    zoom: Annotated[float, (0.0, 0.3, 0.01)] = 0.0,
     seed: Seed = 0,
 ) -> Iterator[Step]:
     """Climb any objective over `count` pictures at once; what happens to one does not depend on the others.
@@ -122,14 +117,12 @@ def ascend(
         objective: images (count, 3, H, W) → what each is to make large, (count,).
         count: how many pictures.
         image: where to begin, (1 or count, 3, H, W); in place of `start` and `size`.
-        start: "mean" is the colour that the network sees as 0, "grey" is 0.5, "noise" is smooth in Fourier space
-            and white in pixels, of deviation 0.1.
-        space: steepest ascent in "pixels", or in a space in which natural images are white: see `decorrelated`.
+        start: "mean" is the colour that the network sees as 0, "grey" is 0.5, "noise" is white about that colour, of
+            deviation 0.1.
         size: side in pixels.
-        steps: of all octaves together.
+        steps: how many.
         rate: root mean square change of an image in its first step; it falls linearly to a tenth of that at the last.
             Simonyan et al. and Yosinski et al. multiply the gradient itself; steps of known length need no tuning.
-        momentum: how much of the last direction is kept.
         decay: the share of x that −λ‖x‖² takes away in every step; x is measured from the network's mean pixel.
         blur: radius in pixels, every `blur_every` steps.
         blur_every: steps from one blur to the next.
@@ -138,7 +131,6 @@ def ascend(
         variation: weight of the total variation a pixel (β = 1), subtracted from the objective.
         jitter: every step sees the picture moved by up to so many pixels.
         zoom: every step sees the picture scaled by 1 ± this much.
-        octaves: begin with a smaller picture, each 1.4 times the one before.
         seed: picture i has its own random numbers, those that a single run with `seed + i` has.
 
     Returns:
@@ -150,12 +142,11 @@ def ascend(
         MemoryError: not enough memory on the GPU.
     """
     one_of("start", start, Start)
-    one_of("space", space, Space)
     above(0, rate=rate)
     at_least(32, size=size)
-    at_least(1, steps=steps, blur_every=blur_every, octaves=octaves)
+    at_least(1, steps=steps, blur_every=blur_every)
     at_least(0, blur=blur, variation=variation, jitter=jitter)
-    from_to_below(0, 1, momentum=momentum, decay=decay, zoom=zoom)
+    from_to_below(0, 1, decay=decay, zoom=zoom)
     from_to_below(0, 100, small_pixels=small_pixels, small_gradients=small_gradients)
     if image is not None and len(check(image, "image")) not in (1, count):
         raise ValueError(f"image must be one picture, or one for each of {count} targets, not {len(image)}")
@@ -163,41 +154,32 @@ def ascend(
 
     randoms = [torch.Generator().manual_seed(seed + i) for i in range(count)]
     zero = network.mean_pixel.view(3, 1, 1)
-    along = decorrelated if space == "fourier" else lambda gradients: gradients
-    if image is None:
-        image = _begin(start, size, along, zero, randoms)
+    image = _begin(start, size, zero, randoms) if image is None else image
     image = image.detach().to(network.device).expand(count, -1, -1, -1)
-    full, direction = tuple(image.shape[-2:]), torch.zeros_like(image)
-    sizes = [tuple(max(32, round(side / 1.4**k)) for side in full) for k in reversed(range(octaves))]
     for step in range(1, steps + 1):
-        now = sizes[(step - 1) * octaves // steps]
-        if image.shape[-2:] != now:
-            image, direction = resize(image, now), torch.zeros(*image.shape[:2], *now).to(image)
         image = image.detach().requires_grad_()
         scores = objective(jittered(image, jitter, zoom, randoms))
         with torch.set_grad_enabled(variation > 0):
-            roughness = total_variation(image, beta=1) / (now[0] * now[1])
+            roughness = total_variation(image, beta=1) / image[0, 0].numel()
         # a sum, so that no picture's gradient depends on how many there are
         (gradients,) = torch.autograd.grad((scores - variation * roughness).sum(), image)
         with torch.no_grad():
-            direction = momentum * direction + _unit(along(_or_random(gradients, randoms)))
             falling = rate * (1 - 0.9 * (step - 1) / steps)
-            image = image + falling * _unit(direction)
+            image = image + falling * _unit(or_random(gradients, randoms))
             image = zero + (1 - decay) * (image - zero)
             if blur and step % blur_every == 0:
                 image = blur_slightly(image, blur)
             image = clip_small_pixels(image, small_pixels, zero)
             # the original leaves pixels unbounded; pictures are in [0, 1]
             image = clip_small_gradients(image, gradients, small_gradients, zero).clamp(0, 1)
-            shown = image if image.shape[-2:] == full else resize(image, full)
-        yield Step(step, steps, shown, {"score": scores.mean().item(), "variation": roughness.mean().item()})
+        yield Step(step, steps, image, {"score": scores.mean().item(), "variation": roughness.mean().item()})
 
 
-def _begin(start, size, along, zero, randoms):
+def _begin(start, size, zero, randoms):
     """One image (1 or N, 3, size, size) to begin with."""
     if start == "noise":
         noise = torch.stack([torch.randn(3, size, size, generator=random) for random in randoms])
-        return (zero + 0.1 * _unit(along(noise.to(zero)))).clamp(0, 1)
+        return (zero + 0.1 * noise.to(zero)).clamp(0, 1)
     return zero.new_full((1, 3, size, size), 0.5) if start == "grey" else zero.expand(1, 3, size, size)
 
 
@@ -207,7 +189,7 @@ def _unit(gradients):
     return gradients / size.clamp_min(torch.finfo(gradients.dtype).tiny)
 
 
-def _or_random(gradients, randoms):
+def or_random(gradients: Tensor, randoms: Sequence[torch.Generator]) -> Tensor:
     """A neuron that is silent behind its ReLU gives no gradient: look for it by random steps until it answers."""
     silent = gradients.flatten(1).eq(0).all(dim=1).nonzero()[:, 0].tolist()
     for i in silent:
@@ -220,7 +202,7 @@ def _or_random(gradients, randoms):
 
 @with_knobs_of(ascend)
 def class_ascent(network: Network, category: Category = "goldfish", **knobs) -> Iterator[Step]:
-    """The picture that the network takes most for a class: x* = argmax S_c(x) − λ‖x‖², with all that helps.
+    """The picture that the network takes most for a class: x* = argmax S_c(x) − λ‖x‖², pixel by pixel.
 
     Args:
         category: by name or index; a list of several makes a batch, one picture a class.
@@ -229,78 +211,40 @@ def class_ascent(network: Network, category: Category = "goldfish", **knobs) -> 
     Raises:
         ValueError: no such class, no classifier, or as `ascend`.
     """
-    classes(network)
-    wanted = [network.category(each) for each in ([category] if isinstance(category, (int, str)) else category)]
-    if not wanted:
-        raise ValueError("category must name at least one class")
+    wanted = categories(network, category)
     return ascend(network, unit_score(network, "logits", wanted), len(wanted), **knobs)
-
-
-@with_knobs_of(ascend, size=160, steps=80)
-def unit_ascent(
-    network: Network, layer: Layer = "blocks.4", channel: Channel = 0, where: Where = "channel", **knobs
-) -> Iterator[Step]:
-    """The picture that one neuron, or one channel, of any layer responds to most.
-
-    Args:
-        channel: of the layer; a list of several makes a batch, one picture a channel.
-        where: the mean over the whole "channel", or only the neuron at its "centre". A layer without places has one
-            neuron a channel.
-        **knobs: those of `ascend`.
-
-    Raises:
-        ValueError: no such layer or channel, or as `ascend`.
-    """
-    one_of("where", where, Where)
-    wanted = channels(channel, network.shape(layer)[0], layer)
-    return ascend(network, unit_score(network, layer, wanted, where), len(wanted), **knobs)
-
-
-@with_knobs_of(ascend)
-def direction_ascent(network: Network, layer: Layer, directions: Tensor, **knobs) -> Iterator[Step]:
-    """The picture whose representation goes furthest along a direction: the mean over places of a·d/‖d‖.
-
-    Args:
-        layer: such as "penultimate" (in AlexNet and VGG also "fc6").
-        directions: (N, C), one picture each: a unit vector is a neuron, a photo's activation is what the network
-            kept of the photo, a difference of two is what tells them apart.
-        **knobs: those of `ascend`.
-
-    Raises:
-        ValueError: the directions have another length than the layer, or are 0.
-    """
-    count = network.shape(layer)[0]
-    if directions.ndim != 2 or directions.shape[1] != count:
-        raise ValueError(f"directions must have shape (N, {count}) for layer {layer!r}, not {tuple(directions.shape)}")
-    lengths = directions.norm(dim=1, keepdim=True)
-    if not (lengths > 0).all():
-        raise ValueError("directions must not be 0")
-    units = (directions / lengths).detach().to(network.device)
-
-    def objective(images):
-        activation = network.activation(images, layer)
-        return (activation.flatten(2).mean(2) if activation.ndim > 2 else activation).mul(units).sum(1)
-
-    return ascend(network, objective, len(directions), **knobs)
 
 
 @with_knobs_of(ascend, only=("size", "steps", "seed"))
 def preset_ascent(
     network: Network,
     category: Category = "goldfish",
-    preset: Literal["clear", "plain", "yosinski A", "yosinski B", "yosinski C", "yosinski D"] = "clear",
+    preset: Literal["plain", "yosinski A", "yosinski B", "yosinski C", "yosinski D"] = "plain",
     **knobs,
 ) -> Iterator[Step]:
     """`class_ascent` with the knobs of one of the `PRESETS`.
 
     Args:
-        preset: "clear" is what this course ships, "plain" the gradient alone, the others are those of Yosinski et al.
+        preset: "plain" is the gradient alone, the others are those of Yosinski et al.
         **knobs: those of `ascend` that no preset sets.
 
     Raises:
         ValueError: no such preset, or as `class_ascent`.
     """
     return class_ascent(network, category, **knobs, **PRESETS[one_of("preset", preset, PRESETS)])
+
+
+def categories(network: Network, category: Category | Sequence[Category]) -> list[int]:
+    """One class or several, by name or index, as a list of indices.
+
+    Raises:
+        ValueError: no such class, none at all, or a network without classes.
+    """
+    classes(network)
+    wanted = [network.category(each) for each in ([category] if isinstance(category, (int, str)) else category)]
+    if not wanted:
+        raise ValueError("category must name at least one class")
+    return wanted
 
 
 def unit_score(

@@ -1,18 +1,19 @@
-"""Pictures changed so little that nobody sees it, until the network is sure that they show something else.
+"""Adversarial examples: pictures changed so little that nobody sees it, and the network calls them something else.
 
-Szegedy et al. 2014, "Intriguing properties of neural networks"; Goodfellow, Shlens & Szegedy 2015, "Explaining and
-Harnessing Adversarial Examples" (one step); Madry et al. 2018, "Towards Deep Learning Models Resistant to Adversarial
-Attacks", section 2.1 (projected gradient).
+The attacks are white-box: they take the network's own gradient. Szegedy et al. 2014, "Intriguing properties of neural
+networks"; Goodfellow, Shlens & Szegedy 2015, "Explaining and Harnessing Adversarial Examples" (FGSM, one step); Madry
+et al. 2018, "Towards Deep Learning Models Resistant to Adversarial Attacks", section 2.1 (PGD, many steps).
 """
 
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from helpers.core.arguments import above, at_least, at_once, between, from_to, targets
-from helpers.core.images import Image, check, psnr
+from helpers.core.images import Image, check, load, psnr, to_pil
 from helpers.core.networks import Category, Network
 from helpers.core.steps import Step, within_memory
 
@@ -30,7 +31,9 @@ def fool(
     steps: Annotated[int, (1, 100)] = 40,
     rate: Annotated[float, (0.1, 4.0, 0.1)] = 1.0,
 ) -> Iterator[Step]:
-    """Projected gradient: x ← Π(x + rate · sign ∇ log p_c(x)), where Π keeps every value within `limit` of the photo.
+    """PGD, projected gradient: x ← Π(x + rate · sign ∇ log p_c(x)), where Π keeps values within `limit` of the photo.
+
+    It starts at the photo; Madry et al. also start at random points of the ball.
 
     Args:
         image: (N, 3, H, W) in [0, 1].
@@ -76,10 +79,22 @@ def fool(
             return
 
 
-def fast_gradient_sign(network: Network, image: Image, category: Category = "koala", limit: float = 8.0) -> Tensor:
-    """The one-step baseline: the photo plus `limit` · sign ∇ log p_c, all at once.
+def fast_gradient_sign(
+    network: Network, image: Image, category: Category = "koala", limit: float = 8.0, towards: bool = True
+) -> Tensor:
+    """FGSM, the attack of one step: the photo plus `limit` · sign ∇ log p_c, all at once.
 
-    Goodfellow et al., section 4, towards a class instead of away from the true one. Arguments as in `fool`.
+    Goodfellow et al., section 4.
+
+    Args:
+        image, category, limit: as in `fool`.
+        towards: the class; if not, away from it, as in the paper.
+
+    Returns:
+        (N, 3, H, W) in [0, 1].
+
+    Raises:
+        ValueError: as in `fool`.
     """
     wanted = targets(network, category, len(check(image, "image")))
     above(0, limit=limit)
@@ -87,7 +102,8 @@ def fast_gradient_sign(network: Network, image: Image, category: Category = "koa
     image = image.detach().to(network.device)
     lowest, highest = box(image, limit / LEVELS)
     _, gradients = _gradients(network, image, wanted)
-    return (image + limit / LEVELS * gradients.sign()).clamp(lowest, highest)
+    step = limit / LEVELS * gradients.sign()
+    return (image + step if towards else image - step).clamp(lowest, highest)
 
 
 def box(image: Tensor, limit: float) -> tuple[Tensor, Tensor]:
@@ -121,6 +137,31 @@ def distances(image: Tensor, changed: Tensor) -> list[dict[str, float]]:
 def difference(image: Tensor, changed: Tensor, times: float = 1.0) -> Tensor:
     """The change as a picture: grey where there is none, ½ + times · (changed − image), clamped to [0, 1]."""
     return (0.5 + times * (changed.detach() - image.detach().to(changed.device))).clamp(0, 1)
+
+
+def saved(images: Image, quality: int | None = None) -> Image:
+    """What comes back from a file: pictures of 8 bits a colour, on their device.
+
+    Args:
+        images: (N, 3, H, W) in [0, 1].
+        quality: of a JPEG, from 1 to 95, as Pillow counts; None writes a PNG, which loses nothing but the fractions of
+            a level.
+
+    Raises:
+        ValueError: `quality` outside its range, or `images` that are none.
+    """
+    check(images)
+    if quality is not None:
+        from_to(1, 95, quality=quality)
+    pictures = []
+    for image in images:
+        file = BytesIO()
+        if quality is None:
+            to_pil(image).save(file, "PNG")
+        else:
+            to_pil(image).save(file, "JPEG", quality=quality)
+        pictures.append(load(file.getvalue()))
+    return torch.cat(pictures).to(images)
 
 
 def _gradients(network, images, wanted):

@@ -2,15 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image as pillow
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
 from helpers.core import photos
 from helpers.core.networks import Network
 from helpers.core.steps import finish
-from helpers.fooling import box, difference, distances, fast_gradient_sign, fool
+from helpers.fooling import box, difference, distances, fast_gradient_sign, fool, saved
 
 SIDE = 128
 
@@ -79,6 +81,14 @@ def test_one_step_is_the_sign_of_the_gradient(linear):
     torch.testing.assert_close(first.image, once, rtol=0, atol=0)
 
 
+def test_one_step_away_is_one_step_towards_turned_round(linear):
+    image = torch.rand(1, 3, 4, 4, dtype=torch.float64) * 0.6 + 0.2
+    towards, away = (fast_gradient_sign(linear, image, "blue", limit=5, towards=way) for way in (True, False))
+    torch.testing.assert_close(away - image, image - towards, rtol=0, atol=1e-12)
+    before, after = linear.probabilities(image)[0, 2], linear.probabilities(away)[0, 2]
+    assert after < before < linear.probabilities(towards)[0, 2]
+
+
 def test_a_batch_gives_what_single_runs_give(lite0, four):
     wanted = ["koala", "teapot"]
     together = finish(fool(lite0, four[:2], wanted, steps=3, confidence=0.9999))
@@ -136,6 +146,22 @@ def test_difference_is_grey_where_nothing_changed():
     assert shown[0, 1, 0, 1].item() == pytest.approx(0.7, abs=1e-5)
     assert shown.eq(0.5).sum() == 11
     assert difference(image, changed, times=1000).max() == 1
+
+
+def test_a_saved_picture_is_what_pillow_reads_back(four, tmp_path):
+    rounded = (four * 255).round() / 255
+    assert torch.equal(saved(rounded), rounded), "a PNG keeps 8 bits"
+    assert (saved(four) - four).abs().max() <= 0.5 / 255 + 1e-6
+    for quality in (30, 90):
+        pillow.fromarray((rounded[0] * 255).byte().permute(1, 2, 0).numpy()).save(tmp_path / "0.jpg", quality=quality)
+        theirs = np.asarray(pillow.open(tmp_path / "0.jpg"))
+        assert np.array_equal((saved(four, quality)[0] * 255).round().byte().permute(1, 2, 0).numpy(), theirs)
+    coarse, fine = ((saved(four, quality) - four).square().mean() for quality in (30, 90))
+    assert coarse > 2 * fine > 0
+    assert saved(four.double()[:1], 75).dtype == torch.float64
+    for quality in (0, 96):
+        with pytest.raises(ValueError, match=f"quality must be from 1 to 95, not {quality}"):
+            saved(four, quality)
 
 
 def test_device(device, lite0):

@@ -108,7 +108,7 @@ def test_no_method_is_written_twice():
 def test_the_page_names_files_that_are_there():
     named = set(re.findall(r"`((?:helpers|tests|notebooks|data)/[\w./<>]*)`", PAGE))
     assert len(named) > 40
-    made_up = {"helpers/gradcam.py", "tests/test_gradcam.py"}
+    made_up = {"helpers/hirescam.py", "tests/test_hirescam.py"}
     for path in named - made_up:
         for lesson in LESSONS if "<lesson>" in path else LESSONS[:1]:
             assert (ROOT / path.replace("<lesson>", lesson.stem)).exists(), path

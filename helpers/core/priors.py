@@ -13,8 +13,9 @@ from torchvision.transforms.functional import gaussian_blur
 from helpers.core.arguments import at_least
 from helpers.core.images import check
 
-# Covariance of red, green and blue over the ten photos `photos.SCENES`, scaled to trace 3; a test measures it again.
-COLOURS = ((1.2457, 0.7933, 0.6178), (0.7933, 0.8523, 0.8199), (0.6178, 0.8199, 0.9020))
+# A square root M of the covariance of red, green and blue over ImageNet, Σ = M·Mᵀ, as published in the code of Olah et
+# al. 2017 (tensorflow/lucid, optvis/param/color.py): its columns are brightness, red−blue and green−magenta.
+COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 POWER = 0.7  # of the covariance, see `decorrelated`
 OPPONENTS = (1.7, 0.5, 0.2)  # deviations of brightness, red−blue, green−magenta: their ratios in the course's photos
 
@@ -66,6 +67,24 @@ def squared_frequencies(images: Tensor) -> Tensor:
     return (down[:, None] ** 2 + across**2).clamp_min(1 / max(height, width) ** 2)
 
 
+def balanced(gradients: Tensor, power: float) -> Tensor:
+    """Every wave of a picture divided by f^power: (N, 3, H, W), each colour by itself.
+
+    f is the frequency in cycles a pixel, from 1 / the longer side to about 0.7, so nothing shrinks and long waves grow
+    most. The mean colour counts as the longest wave, one period over the longer side; it grows like that one and does
+    not vanish. What leaves at one edge comes in at the other, as with `torch.roll`. Power 0 changes nothing. It is the
+    frequency part of `decorrelated`, whose 1/f^(2 · POWER) is power = 2 · POWER here.
+
+    Raises:
+        ValueError: `power` below 0.
+    """
+    at_least(0, power=power)
+    if power == 0:
+        return gradients
+    waves = torch.fft.rfft2(gradients) * squared_frequencies(gradients) ** (-power / 2)
+    return torch.fft.irfft2(waves, s=gradients.shape[-2:])
+
+
 def decorrelated(gradients: Tensor) -> Tensor:
     """The step to take in a space in which photos are white noise: Σ^POWER · g, (N, 3, H, W).
 
@@ -80,8 +99,29 @@ def decorrelated(gradients: Tensor) -> Tensor:
     smooth = torch.fft.irfft2(
         torch.fft.rfft2(gradients) / squared_frequencies(gradients) ** POWER, s=gradients.shape[-2:]
     )
-    variances, colours = torch.linalg.eigh(gradients.new_tensor(COLOURS))
+    root = gradients.new_tensor(COLOURS)
+    variances, colours = torch.linalg.eigh(root @ root.T)
     return torch.einsum("ij,njhw->nihw", colours * variances**POWER @ colours.T, smooth)
+
+
+def from_spectrum(spectrum: Tensor, size: int) -> Tensor:
+    """Fourier coefficients of independent colours to a picture with the statistics of photos, linearly.
+
+    The coefficients of frequency f are divided by f, and the three planes become brightness, red against blue and
+    green against magenta by `COLOURS`: Olah et al. 2017, section "Preconditioning and Parameterization". Departure:
+    half of the amplitude, where their code takes a quarter; pictures of few steps then have more contrast.
+
+    Args:
+        spectrum: (N, 3, size, size // 2 + 1, 2), real and imaginary parts, in the order of `torch.fft.rfft2`.
+        size: side of the picture.
+
+    Returns:
+        (N, 3, size, size), about 0.
+    """
+    scale = squared_frequencies(spectrum.new_empty(1, 1, size, size)).rsqrt()
+    planes = torch.fft.irfft2(torch.view_as_complex(spectrum) * scale, s=(size, size), norm="ortho")
+    root = spectrum.new_tensor(COLOURS)
+    return torch.einsum("cp,nphw->nchw", root / root.norm(dim=0).max(), planes) / 2
 
 
 def natural(z: Tensor) -> Tensor:

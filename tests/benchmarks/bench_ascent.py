@@ -8,7 +8,7 @@ from tests.benchmarks.beside import beside, both, last
 
 SIZE, STEPS, RATE, DECAY, EVERY = 224, 20, 0.02, 0.01, 10
 SIX = ["goldfish", "teapot", "koala", "monarch", "airliner", "African elephant"]
-PLAIN = {"space": "pixels", "momentum": 0.0, "jitter": 0, "zoom": 0.0, "blur": 0.5, "blur_every": EVERY}
+PLAIN = {"blur": 0.5, "blur_every": EVERY}
 
 
 def cs231n(network, category, steps=STEPS):

@@ -11,8 +11,10 @@ from helpers.core import photos
 from helpers.core.priors import (
     COLOURS,
     POWER,
+    balanced,
     blur_slightly,
     decorrelated,
+    from_spectrum,
     natural,
     squared_frequencies,
     total_variation,
@@ -94,6 +96,30 @@ def test_frequencies_by_hand():
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("power", [0.7, 2.0])
+@pytest.mark.parametrize("shape", [(8, 8), (6, 9), (7, 4)])
+def test_balanced_equals_a_sum_over_waves(shape, power):
+    """An independent road: every wave of the whole transform, its frequency from NumPy, in a loop."""
+    gradients = torch.randn(2, 3, *shape, generator=seeded(0), dtype=torch.float64)
+    waves = np.fft.fft2(gradients.numpy())
+    down, across = np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1])
+    for i, j in np.ndindex(*shape):
+        frequency = max(math.hypot(down[i], across[j]), 1 / max(shape))  # the mean counts as the longest wave
+        waves[..., i, j] /= frequency**power
+    np.testing.assert_allclose(balanced(gradients, power).numpy(), np.fft.ifft2(waves).real, atol=1e-12)
+
+
+def test_balanced_makes_waves_longer_and_keeps_the_mean_and_its_place():
+    gradients = torch.randn(1, 3, 16, 12, generator=seeded(1), dtype=torch.float64)
+    assert balanced(gradients, 0) is gradients
+    found = balanced(gradients, 0.8)
+    torch.testing.assert_close(found.mean((2, 3)), gradients.mean((2, 3)) * 16**0.8)
+    moved = balanced(gradients.roll((5, -3), (2, 3)), 0.8)
+    torch.testing.assert_close(moved, found.roll((5, -3), (2, 3)))
+    with pytest.raises(ValueError, match="power must be at least 0, not -1"):
+        balanced(gradients, -1)
+
+
 def test_decorrelated_is_a_covariance():
     """⟨u, Σv⟩ = ⟨Σu, v⟩ and ⟨u, Σu⟩ > 0, for an odd width too; a wave of frequency f is scaled by f^(−2·POWER)."""
     u, v = torch.randn(2, 1, 3, 12, 15, dtype=torch.float64, generator=seeded(0))
@@ -107,10 +133,30 @@ def test_decorrelated_is_a_covariance():
     assert gains[0] / gains[1] == pytest.approx(4**POWER) and gains[1] / gains[2] == pytest.approx(4**POWER)
 
 
-def test_colours_are_those_of_the_photos():
+def test_colours_go_together_as_in_photos():
+    """ImageNet's matrix beside the ten photos of the course: the same three axes, with other shares."""
+    root = torch.tensor(COLOURS)
+    brightness, red_blue, magenta_green = root.T
+    assert brightness.min() > 0.95 * brightness.max()
+    assert red_blue[0] > 0 > red_blue[2] and red_blue[1] == 0
+    assert magenta_green[1] < 0 < min(magenta_green[0], magenta_green[2])
     pixels = torch.cat([photos.photo(name, 128)[0].flatten(1) for name in photos.SCENES], dim=1)
-    covariance = torch.cov(pixels)
-    torch.testing.assert_close(torch.tensor(COLOURS), 3 * covariance / covariance.trace(), rtol=0, atol=0.01)
+    ours, theirs = (each / each.trace() for each in (torch.cov(pixels), root @ root.T))
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=0.1)
+
+
+def test_a_wave_of_a_spectrum():
+    """One coefficient of brightness: a cosine of that frequency, in proportion to 1/f, and grey nearly enough."""
+    heights = []
+    for waves in (2, 4):
+        spectrum = torch.zeros(1, 3, 16, 9, 2, dtype=torch.float64)
+        spectrum[0, 0, 0, waves, 0] = 1.0
+        image = from_spectrum(spectrum, 16)
+        cosine = torch.cos(2 * torch.pi * waves * torch.arange(16, dtype=torch.float64) / 16)
+        torch.testing.assert_close(image, image[..., :1] * cosine)
+        heights.append(image[0, :, 0, 0])
+    torch.testing.assert_close(heights[0], 2 * heights[1])
+    assert heights[0].min() > 0.95 * heights[0].max() > 0
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (7, 10), (9, 5)])

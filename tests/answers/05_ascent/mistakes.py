@@ -1,182 +1,428 @@
 import torch
-import torch.nn.functional as F
 
-# %% 5.1 — not yet: this leads downhill: the sign of the whole gradient is turned
+# %% 5.1 — not yet: this leads downhill: the sign of the step is turned
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    loss = weight * (images - zero).square().sum() - network(images)[range(len(images)), categories].sum()
-    return torch.autograd.grad(loss, images)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() - rate * gradients / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: the score before softmax is asked for, not the probability
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    scores = network.probabilities(images)[range(len(images)), categories]
-    return torch.autograd.grad(scores.sum() - weight * (images - zero).square().sum(), images)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network.probabilities(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: the score before softmax is asked for, not the logarithm of the probability
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    loss = F.cross_entropy(network(images), torch.tensor(categories, device=images.device), reduction="sum")
-    return torch.autograd.grad(-loss - weight * (images - zero).square().sum(), images)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images).log_softmax(1)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: the penalty has the wrong sign: a picture far from zero must lose by it
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    scores = network(images)[range(len(images)), categories]
-    return torch.autograd.grad(scores.sum() + weight * (images - zero).square().sum(), images)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores + weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: the penalty is missing from the gradient
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    penalty = weight * (images.detach() - zero).square().sum()
-    scores = network(images)[range(len(images)), categories]
-    return torch.autograd.grad(scores.sum() - penalty, images)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images.detach() - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: a factor is missing: differentiate the square of the penalty again
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    scores = network(images)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(scores.sum(), images)
-    return gradients - weight * (images.detach() - network.mean_pixel.view(1, 3, 1, 1))
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        penalties = weight * (images.detach() - zero)
+        gradients = torch.autograd.grad(scores.sum(), images)[0] - penalties
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: the penalty is measured from black; zero is the network's mean pixel
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    scores = network(images)[range(len(images)), categories]
-    return torch.autograd.grad(scores.sum() - weight * images.square().sum(), images)[0]
+def climb(network, images, categories, steps, rate, weight):
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * images.square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: the penalty is the length itself; the formula has its square
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    scores = network(images)[range(len(images)), categories]
-    lengths = (images - zero).flatten(1).norm(dim=1)
-    return torch.autograd.grad((scores - weight * lengths).sum(), images)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3)).sqrt()
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: the penalty is a mean over the values; the formula has their sum
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    scores = network(images)[range(len(images)), categories]
-    objective = scores - weight * (images - zero).square().mean((1, 2, 3))
-    return torch.autograd.grad(objective.sum(), images)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().mean((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
+
+
+# %% 5.1 — not yet: the scores are averaged over the batch and the penalties are not: add both up
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores.mean() - weight * (images - zero).square().sum()
+        (gradients,) = torch.autograd.grad(objective, images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
+
+
+# %% 5.1 — not yet: only the score's gradient is scaled; the length is that of the whole gradient
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        (gradients,) = torch.autograd.grad(scores.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths - 2 * rate * weight * (images.detach() - zero)).clamp(
+            0, 1
+        )
+    return images
 
 
 # %% 5.1 — not yet: every picture climbs the class of the first; each has its own
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    scores = network(images)[:, categories[0]]
-    return torch.autograd.grad(scores.sum() - weight * (images - zero).square().sum(), images)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[:, categories[0]]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: every picture climbs all the classes; pick one score for each
 
 
-def objective_gradient(network, images, categories, weight):
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[:, categories].sum(1)
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
+
+
+# %% 5.1 — not yet: the gradient is that of the start, in every step; take a new one
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
     images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    scores = network(images)[:, categories]
-    return torch.autograd.grad(scores.sum() - weight * (images - zero).square().sum(), images)[0]
-
-
-# %% 5.1 — not yet: the gradient depends on how many pictures there are: add the objectives up, no mean
-
-
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
     scores = network(images)[range(len(images)), categories]
     objective = scores - weight * (images - zero).square().sum((1, 2, 3))
-    return torch.autograd.grad(objective.mean(), images)[0]
+    (gradients,) = torch.autograd.grad(objective.sum(), images)
+    lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+    images = images.detach()
+    for _ in range(steps):
+        images = (images + rate * gradients / lengths).clamp(0, 1)
+    return images
+
+
+# %% 5.1 — not yet: the gradients of earlier steps are added in; each step has its own
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    images = images.detach().clone().requires_grad_()
+    for _ in range(steps):
+        scores = network(images)[range(len(images)), categories]
+        (scores - weight * (images - zero).square().sum((1, 2, 3))).sum().backward()
+        lengths = images.grad.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images.data = (images.data + rate * images.grad / lengths).clamp(0, 1)
+    return images.detach()
+
+
+# %% 5.1 — not yet: one step too few is made
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(1, steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
+
+
+# %% 5.1 — not yet: one step too many is made
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps + 1):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
+
+
+# %% 5.1 — not yet: values leave [0, 1]
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = images.detach() + rate * gradients / lengths
+    return images
+
+
+# %% 5.1 — not yet: values leave [0, 1] on the way; clamp after every step
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = images.detach() + rate * gradients / lengths
+    return images.clamp(0, 1)
+
+
+# %% 5.1 — not yet: the pictures share one length; each has its own
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean().sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
+
+
+# %% 5.1 — not yet: the step has the length of the gradient; divide by its root mean square
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        images = (images.detach() + rate * gradients).clamp(0, 1)
+    return images
+
+
+# %% 5.1 — not yet: the length is the root of a sum; take that of the mean of squares
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
+
+
+# %% 5.1 — not yet: this is the sign of the gradient; divide by its root mean square
+
+
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        images = (images.detach() + rate * gradients.sign()).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: an old gradient is added in: the picture came with a .grad of its own
 
 
-def objective_gradient(network, images, categories, weight):
-    images.requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    scores = network(images)[range(len(images)), categories]
-    (scores.sum() - weight * (images - zero).square().sum()).backward()
-    return images.grad
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images.requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        (scores - weight * (images - zero).square().sum((1, 2, 3))).sum().backward()
+        lengths = images.grad.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * images.grad / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: it changes what it was given; work on a copy
 
 
-def objective_gradient(network, images, categories, weight):
-    wanted = images.detach()
-    wanted -= network.mean_pixel.view(1, 3, 1, 1)
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    moved = (wanted + zero).requires_grad_()
-    scores = network(moved)[range(len(moved)), categories]
-    return torch.autograd.grad(scores.sum() - weight * (moved - zero).square().sum(), moved)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    images.requires_grad_()
+    for _ in range(steps):
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        with torch.no_grad():
+            images += rate * gradients / gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+            images.clamp_(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: it changes what it was given; work on a copy
 
 
-def objective_gradient(network, images, categories, weight):
-    images.grad = None
-    images.requires_grad_()
-    scores = network(images)[range(len(images)), categories]
-    penalty = weight * (images - network.mean_pixel.view(1, 3, 1, 1)).square().sum()
-    (scores.sum() - penalty).backward()
-    return images.grad
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images.grad = None
+        images.requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        (scores - weight * (images - zero).square().sum((1, 2, 3))).sum().backward()
+        lengths = images.grad.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * images.grad / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.1 — not yet: the shape is (1, 3, 4, 5), but should be (3, 3, 4, 5) here
 
 
-def objective_gradient(network, images, categories, weight):
-    image = images[:1].detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    score = network(image)[0, categories[0]]
-    return torch.autograd.grad(score - weight * (image - zero).square().sum(), image)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero, image = network.mean_pixel.view(3, 1, 1), images[:1]
+    for _ in range(steps):
+        image = image.detach().requires_grad_()
+        objective = network(image)[0, categories[0]] - weight * (image - zero).square().sum()
+        (gradient,) = torch.autograd.grad(objective, image)
+        image = (image.detach() + rate * gradient / gradient.square().mean().sqrt()).clamp(0, 1)
+    return image
 
 
 # %% 5.1 — not yet: it calls helpers.saliency.saliency: write the lines yourself
 
 
-def objective_gradient(network, images, categories, weight):
+def climb(network, images, categories, steps, rate, weight):
     from helpers.saliency import saliency
 
-    far = images - network.mean_pixel.view(1, 3, 1, 1)
-    return saliency(network, images, categories, colours="all") - 2 * weight * far
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        gradients = saliency(network, images, categories, colours="all") - 2 * weight * (images - zero)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images + rate * gradients / lengths).clamp(0, 1)
+    return images
+
+
+# %% 5.1 — not yet: it calls helpers.ascent.class_ascent: write the lines yourself
+
+
+def climb(network, images, categories, steps, rate, weight):
+    from helpers.ascent import class_ascent
+    from helpers.core.steps import finish
+
+    return finish(class_ascent(network, categories, image=images, steps=steps, rate=rate)).image
 
 
 # %% 5.2 — not yet: a pixel that speaks strongly against the class counts too: take the size of the sum
@@ -525,153 +771,7 @@ def smooth_step(gradients, power):
     return step / step.square().mean((1, 2, 3), keepdim=True).sqrt()
 
 
-# %% 5.4 — not yet: the direction is turned: towards=True must make the class likelier
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    loss = F.cross_entropy(network(steps), torch.tensor(categories, device=images.device))
-    (gradients,) = torch.autograd.grad(loss, steps)
-    direction = gradients.sign() if towards else -gradients.sign()
-    return (images + levels / 255 * direction).clamp(0, 1)
-
-
-# %% 5.4 — not yet: towards=False still leads towards the class
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    logs = network(steps).log_softmax(1)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), steps)
-    return (images + levels / 255 * gradients.sign()).clamp(0, 1)
-
-
-# %% 5.4 — not yet: values leave [0, 1]
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    logs = network(steps).log_softmax(1)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), steps)
-    return images + levels / 255 * (gradients.sign() if towards else -gradients.sign())
-
-
-# %% 5.4 — not yet: this is the sign for the score; log p also sinks when other classes rise
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    scores = network(steps)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(scores.sum(), steps)
-    return (images + levels / 255 * (gradients.sign() if towards else -gradients.sign())).clamp(0, 1)
-
-
-# %% 5.4 — not yet: the gradient itself is added; every value moves by the same amount
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    logs = network(steps).log_softmax(1)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), steps)
-    return (images + levels / 255 * (gradients if towards else -gradients)).clamp(0, 1)
-
-
-# %% 5.4 — not yet: the gradient is scaled to the limit, but only its largest value moves so far
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    logs = network(steps).log_softmax(1)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), steps)
-    direction = gradients / gradients.abs().amax((1, 2, 3), keepdim=True)
-    return (images + levels / 255 * (direction if towards else -direction)).clamp(0, 1)
-
-
-# %% 5.4 — not yet: the gradient has length 1 in each picture; every value moves by the same amount
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    logs = network(steps).log_softmax(1)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), steps)
-    direction = F.normalize(gradients.flatten(1)).view_as(gradients)
-    return (images + levels / 255 * (direction if towards else -direction)).clamp(0, 1)
-
-
-# %% 5.4 — not yet: the gradient has size 1 on average; every value moves by the same amount
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    logs = network(steps).log_softmax(1)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), steps)
-    direction = gradients / gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
-    return (images + levels / 255 * (direction if towards else -direction)).clamp(0, 1)
-
-
-# %% 5.4 — not yet: the levels are taken for values in [0, 1]; there are 255 of them
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    logs = network(steps).log_softmax(1)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), steps)
-    return (images + levels * (gradients.sign() if towards else -gradients.sign())).clamp(0, 1)
-
-
-# %% 5.4 — not yet: every picture moves to the class of the first; each has its own
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    logs = network(steps).log_softmax(1)[:, categories[0]]
-    (gradients,) = torch.autograd.grad(logs.sum(), steps)
-    return (images + levels / 255 * (gradients.sign() if towards else -gradients.sign())).clamp(0, 1)
-
-
-# %% 5.4 — not yet: every picture moves to all the classes; pick one for each
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    logs = network(steps).log_softmax(1)[:, categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), steps)
-    return (images + levels / 255 * (gradients.sign() if towards else -gradients.sign())).clamp(0, 1)
-
-
-# %% 5.4 — not yet: this is the change alone; add it to the picture
-
-
-def fast_sign(network, images, categories, levels, towards):
-    steps = images.detach().clone().requires_grad_()
-    logs = network(steps).log_softmax(1)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), steps)
-    return levels / 255 * (gradients.sign() if towards else -gradients.sign())
-
-
-# %% 5.4 — not yet: it changes what it was given; work on a copy
-
-
-def fast_sign(network, images, categories, levels, towards):
-    images.requires_grad_()
-    logs = network(images).log_softmax(1)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), images)
-    with torch.no_grad():
-        images += levels / 255 * (gradients.sign() if towards else -gradients.sign())
-    return images.clamp(0, 1)
-
-
-# %% 5.4 — not yet: it calls helpers.fooling.fast_gradient_sign: write the lines yourself
-
-
-def fast_sign(network, images, categories, levels, towards):
-    from helpers.fooling import fast_gradient_sign
-
-    moved = fast_gradient_sign(network, images, categories, levels)
-    return moved if towards else (2 * images - moved).clamp(0, 1)
-
-
-# %% 5.5 — not yet: L∞: values leave [0, 1]
+# %% 5.4 — not yet: L∞: values leave [0, 1]
 
 
 def project(photos, changed, limit, norm):
@@ -682,7 +782,7 @@ def project(photos, changed, limit, norm):
     return photos + torch.where(length > limit, change * limit / length, change)
 
 
-# %% 5.5 — not yet: L∞: the picture itself is cut; it is the change that must be small
+# %% 5.4 — not yet: L∞: the picture itself is cut; it is the change that must be small
 
 
 def project(photos, changed, limit, norm):
@@ -693,7 +793,7 @@ def project(photos, changed, limit, norm):
     return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L∞: the whole change is scaled; each value goes to the nearest one allowed
+# %% 5.4 — not yet: L∞: the whole change is scaled; each value goes to the nearest one allowed
 
 
 def project(photos, changed, limit, norm):
@@ -702,7 +802,7 @@ def project(photos, changed, limit, norm):
     return (photos + change * (limit / sizes).clamp(max=1).view(-1, 1, 1, 1)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L∞: the limit is divided by 255; it is in units of [0, 1] here
+# %% 5.4 — not yet: L∞: the limit is divided by 255; it is in units of [0, 1] here
 
 
 def project(photos, changed, limit, norm):
@@ -713,14 +813,14 @@ def project(photos, changed, limit, norm):
     return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L∞: nothing is moved back into the ball
+# %% 5.4 — not yet: L∞: nothing is moved back into the ball
 
 
 def project(photos, changed, limit, norm):
     return changed.clamp(0, 1)
 
 
-# %% 5.5 — not yet: L∞: this is the ball of L2
+# %% 5.4 — not yet: L∞: this is the ball of L2
 
 
 def project(photos, changed, limit, norm):
@@ -729,7 +829,7 @@ def project(photos, changed, limit, norm):
     return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: this is the change alone; add it to the photo
+# %% 5.4 — not yet: this is the change alone; add it to the photo
 
 
 def project(photos, changed, limit, norm):
@@ -740,7 +840,7 @@ def project(photos, changed, limit, norm):
     return torch.where(length > limit, change * limit / length, change)
 
 
-# %% 5.5 — not yet: L2: values leave [0, 1]
+# %% 5.4 — not yet: L2: values leave [0, 1]
 
 
 def project(photos, changed, limit, norm):
@@ -751,7 +851,7 @@ def project(photos, changed, limit, norm):
     return photos + torch.where(length > limit, change * limit / length, change)
 
 
-# %% 5.5 — not yet: L2: a change that is short enough stays as it is
+# %% 5.4 — not yet: L2: a change that is short enough stays as it is
 
 
 def project(photos, changed, limit, norm):
@@ -762,7 +862,7 @@ def project(photos, changed, limit, norm):
     return (photos + change * limit / length.clamp(min=1e-12)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L2: the pictures share one length; each has its own
+# %% 5.4 — not yet: L2: the pictures share one length; each has its own
 
 
 def project(photos, changed, limit, norm):
@@ -772,7 +872,7 @@ def project(photos, changed, limit, norm):
     return (photos + change * (limit / change.norm()).clamp(max=1)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L2: each pixel has its own length; take one length a picture
+# %% 5.4 — not yet: L2: each pixel has its own length; take one length a picture
 
 
 def project(photos, changed, limit, norm):
@@ -782,7 +882,7 @@ def project(photos, changed, limit, norm):
     return (photos + change * (limit / change.norm(dim=1, keepdim=True)).clamp(max=1)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L2: each colour has its own length; take one length a picture
+# %% 5.4 — not yet: L2: each colour has its own length; take one length a picture
 
 
 def project(photos, changed, limit, norm):
@@ -792,7 +892,7 @@ def project(photos, changed, limit, norm):
     return (photos + change * (limit / change.norm(dim=(2, 3), keepdim=True)).clamp(max=1)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L2: the length is the root of a sum of squares; the root is missing
+# %% 5.4 — not yet: L2: the length is the root of a sum of squares; the root is missing
 
 
 def project(photos, changed, limit, norm):
@@ -803,7 +903,7 @@ def project(photos, changed, limit, norm):
     return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L2: the length is the root of a sum of squares, not of their mean
+# %% 5.4 — not yet: L2: the length is the root of a sum of squares, not of their mean
 
 
 def project(photos, changed, limit, norm):
@@ -814,7 +914,7 @@ def project(photos, changed, limit, norm):
     return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L2: [0, 1] comes last; here it was first
+# %% 5.4 — not yet: L2: [0, 1] comes last; here it was first
 
 
 def project(photos, changed, limit, norm):
@@ -825,14 +925,14 @@ def project(photos, changed, limit, norm):
     return photos + torch.where(length > limit, change * limit / length, change)
 
 
-# %% 5.5 — not yet: L2: the change is cut value by value, which is the ball of L∞
+# %% 5.4 — not yet: L2: the change is cut value by value, which is the ball of L∞
 
 
 def project(photos, changed, limit, norm):
     return (photos + (changed - photos).clamp(-limit, limit)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L2: nothing is moved back into the ball
+# %% 5.4 — not yet: L2: nothing is moved back into the ball
 
 
 def project(photos, changed, limit, norm):
@@ -841,7 +941,7 @@ def project(photos, changed, limit, norm):
     return changed.clamp(0, 1)
 
 
-# %% 5.5 — not yet: L2: the picture is scaled; it is the change that must be short
+# %% 5.4 — not yet: L2: the picture is scaled; it is the change that must be short
 
 
 def project(photos, changed, limit, norm):
@@ -851,7 +951,7 @@ def project(photos, changed, limit, norm):
     return torch.where(length > limit, changed * limit / length, changed).clamp(0, 1)
 
 
-# %% 5.5 — not yet: L2: a photo that has not changed at all gives NaN
+# %% 5.4 — not yet: L2: a photo that has not changed at all gives NaN
 
 
 def project(photos, changed, limit, norm):
@@ -862,7 +962,7 @@ def project(photos, changed, limit, norm):
     return (photos + change / length * length.clamp(max=limit)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: it changes what it was given; work on a copy
+# %% 5.4 — not yet: it changes what it was given; work on a copy
 
 
 def project(photos, changed, limit, norm):
@@ -873,7 +973,7 @@ def project(photos, changed, limit, norm):
     return (photos + torch.where(length > limit, changed * limit / length, changed)).clamp(0, 1)
 
 
-# %% 5.5 — not yet: it calls helpers.fooling.box: write the lines yourself
+# %% 5.4 — not yet: it calls helpers.fooling.box: write the lines yourself
 
 
 def project(photos, changed, limit, norm):
@@ -884,3 +984,402 @@ def project(photos, changed, limit, norm):
     change = changed - photos
     length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     return (photos + torch.where(length > limit, change * limit / length, change)).clamp(0, 1)
+
+
+# %% 5.5 — not yet: this leads away from the class: the sign is turned
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() - rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: this is the sign for the score; log p also rises when other classes sink
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        scores = network(changed)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(scores.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = network.probabilities(changed)[range(len(photos)), categories] < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: the gradient itself is added; every value moves by the same amount
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: the gradient is scaled, but only its largest value moves by the rate
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients / gradients.abs().amax((1, 2, 3), keepdim=True)
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: the gradient has size 1 on average; every value moves by the same amount
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients / gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: the rate is taken for a value in [0, 1]; it is in levels
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: the change goes beyond the limit, which is in levels and counts from the photo
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit, photos + limit).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: values leave [0, 1]
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: the ball is enforced at the end only; go back into it after every step
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed.clamp(photos - limit / 255, photos + limit / 255)
+
+
+# %% 5.5 — not yet: every picture moves to the class of the first; each has its own
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[:, categories[0]]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: the gradient is that of the photo, in every step; take a new one
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    start = photos.detach().clone().requires_grad_()
+    logs = network(start).log_softmax(1)[range(len(photos)), categories]
+    (gradients,) = torch.autograd.grad(logs.sum(), start)
+    photos = changed = photos.detach()
+    for _ in range(steps):
+        open_ = network.probabilities(changed)[range(len(photos)), categories] < confidence
+        moved = changed + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed)
+    return changed
+
+
+# %% 5.5 — not yet: the gradients of earlier steps are added in; each step has its own
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos.clone().requires_grad_()
+    for _ in range(steps):
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        logs.sum().backward()
+        moved = changed.detach() + rate / 255 * changed.grad.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.detach().exp() < confidence
+        changed.data = torch.where(open_.view(-1, 1, 1, 1), moved, changed.detach())
+    return changed.detach()
+
+
+# %% 5.5 — not yet: one step too few is made
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(1, steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: one step too many is made
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps + 1):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: a picture that has reached the confidence moves on; each stops by itself
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        changed = moved
+    return changed
+
+
+# %% 5.5 — not yet: a picture that has reached the confidence moves on; each stops by itself
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        if (logs.exp() >= confidence).all():
+            break
+        changed = moved
+    return changed
+
+
+# %% 5.5 — not yet: all stop as soon as one has reached the confidence; each stops by itself
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        if (logs.exp() >= confidence).any():
+            break
+        changed = moved
+    return changed.detach()
+
+
+# %% 5.5 — not yet: a picture moves once more after it has reached the confidence; ask before it moves
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    open_ = torch.ones(len(photos), dtype=torch.bool, device=photos.device)
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+        open_ = logs.detach().exp() < confidence
+    return changed
+
+
+# %% 5.5 — not yet: this is the change alone; add it to the photo
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed - photos
+
+
+# %% 5.5 — not yet: an old gradient is added in: the photo came with a .grad of its own
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    changed = photos.requires_grad_()
+    photos = photos.detach()
+    for _ in range(steps):
+        changed.requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        logs.sum().backward()
+        moved = changed.detach() + rate / 255 * changed.grad.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: the change goes beyond the limit, which is in levels and counts from the photo
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(changed.detach() - limit / 255, changed.detach() + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
+
+
+# %% 5.5 — not yet: it changes what it was given; work on a copy
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    start = photos.clone()
+    for _ in range(steps):
+        changed = photos.detach().clone().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        open_ = logs.detach().exp() < confidence
+        photos[open_] += rate / 255 * gradients[open_].sign()
+        photos.clamp_(start - limit / 255, start + limit / 255).clamp_(0, 1)
+    return photos
+
+
+# %% 5.5 — not yet: the shape is (1, 3, 6, 8), but should be (3, 3, 6, 8) here
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photo = photos[:1].detach()
+    changed = photo
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        log = network(changed).log_softmax(1)[0, categories[0]]
+        if log.exp() >= confidence:
+            break
+        (gradient,) = torch.autograd.grad(log, changed)
+        moved = changed.detach() + rate / 255 * gradient.sign()
+        changed = moved.clamp(photo - limit / 255, photo + limit / 255).clamp(0, 1)
+    return changed.detach()
+
+
+# %% 5.5 — not yet: it calls helpers.fooling.fool: write the lines yourself
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    from helpers.core.steps import finish
+    from helpers.fooling import fool
+
+    return finish(fool(network, photos, categories, limit, confidence, steps, rate)).image

@@ -5,14 +5,18 @@ import torch.nn.functional as F
 # %% 5.1
 
 
-def objective_gradient(network, images, categories, weight):
-    gradients = torch.zeros_like(images)
-    for i, category in enumerate(categories):
-        image = images[i : i + 1].detach().clone().requires_grad_()
-        network(image)[0, category].backward()
-        far = image.detach() - network.mean_pixel[None, :, None, None]
-        gradients[i] = (image.grad - 2 * weight * far)[0]
-    return gradients
+def climb(network, images, categories, steps, rate, weight):
+    climbed = []
+    for image, category in zip(images, categories, strict=True):
+        now = image[None].detach().clone()
+        for _ in range(steps):
+            probe = now.clone().requires_grad_()
+            network(probe)[0, category].backward()
+            slope = probe.grad - 2 * weight * (now - network.mean_pixel[None, :, None, None])
+            length = float((slope**2).mean() ** 0.5)
+            now = torch.minimum(torch.maximum(now + rate / length * slope, 0 * now), torch.ones_like(now))
+        climbed.append(now)
+    return torch.cat(climbed)
 
 
 # %% 5.2
@@ -52,18 +56,6 @@ def smooth_step(gradients, power):
 # %% 5.4
 
 
-def fast_sign(network, images, categories, levels, towards):
-    targets = torch.tensor(categories, device=images.device)
-    steps = images.detach().clone().requires_grad_()
-    loss = F.cross_entropy(network(steps), targets)
-    loss.backward()
-    moved = images.detach() + (-1 if towards else 1) * torch.sign(steps.grad) * (levels / 255)
-    return torch.minimum(torch.maximum(moved, torch.zeros_like(moved)), torch.ones_like(moved))
-
-
-# %% 5.5
-
-
 def project(photos, changed, limit, norm):
     if norm == "Linf":
         return torch.maximum(torch.minimum(changed, photos + limit), photos - limit).clamp(0, 1)
@@ -73,3 +65,22 @@ def project(photos, changed, limit, norm):
         shrink = 1.0 if length <= limit else limit / length
         near.append((shrink * picture + (1 - shrink) * photo).clamp(0, 1))
     return torch.stack(near)
+
+
+# %% 5.5
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    finished = []
+    for photo, category in zip(photos.detach(), categories, strict=True):
+        low, high = (photo - limit / 255).clamp(min=0), (photo + limit / 255).clamp(max=1)
+        now = photo.clone()
+        for _ in range(steps):
+            probe = now[None].clone().requires_grad_()
+            loss = F.cross_entropy(network(probe), torch.tensor([category], device=photo.device))
+            if torch.exp(-loss) >= confidence:
+                break
+            loss.backward()
+            now = torch.maximum(torch.minimum(now - torch.sign(probe.grad[0]) * (rate / 255), high), low)
+        finished.append(now)
+    return torch.stack(finished)

@@ -3,12 +3,16 @@ import torch
 # %% 5.1
 
 
-def objective_gradient(network, images, categories, weight):
-    images = images.detach().clone().requires_grad_()
-    zero = network.mean_pixel.view(1, 3, 1, 1)
-    scores = network(images)[range(len(images)), categories]
-    objective = scores - weight * (images - zero).square().sum((1, 2, 3))
-    return torch.autograd.grad(objective.sum(), images)[0]
+def climb(network, images, categories, steps, rate, weight):
+    zero = network.mean_pixel.view(3, 1, 1)
+    for _ in range(steps):
+        images = images.detach().requires_grad_()
+        scores = network(images)[range(len(images)), categories]
+        objective = scores - weight * (images - zero).square().sum((1, 2, 3))
+        (gradients,) = torch.autograd.grad(objective.sum(), images)
+        lengths = gradients.square().mean((1, 2, 3), keepdim=True).sqrt()
+        images = (images.detach() + rate * gradients / lengths).clamp(0, 1)
+    return images
 
 
 # %% 5.2
@@ -35,17 +39,6 @@ def smooth_step(gradients, power):
 # %% 5.4
 
 
-def fast_sign(network, images, categories, levels, towards):
-    images = images.detach().clone().requires_grad_()
-    logs = network(images).log_softmax(1)[range(len(images)), categories]
-    (gradients,) = torch.autograd.grad(logs.sum(), images)
-    direction = gradients.sign() if towards else -gradients.sign()
-    return (images.detach() + levels / 255 * direction).clamp(0, 1)
-
-
-# %% 5.5
-
-
 def project(photos, changed, limit, norm):
     change = changed - photos
     if norm == "Linf":
@@ -54,3 +47,20 @@ def project(photos, changed, limit, norm):
         length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         change = torch.where(length > limit, change * limit / length, change)
     return (photos + change).clamp(0, 1)
+
+
+# %% 5.5
+
+
+def attack(network, photos, categories, limit, rate, steps, confidence):
+    photos = photos.detach()
+    changed = photos
+    for _ in range(steps):
+        changed = changed.detach().requires_grad_()
+        logs = network(changed).log_softmax(1)[range(len(photos)), categories]
+        (gradients,) = torch.autograd.grad(logs.sum(), changed)
+        moved = changed.detach() + rate / 255 * gradients.sign()
+        moved = moved.clamp(photos - limit / 255, photos + limit / 255).clamp(0, 1)
+        open_ = logs.exp() < confidence
+        changed = torch.where(open_.view(-1, 1, 1, 1), moved, changed).detach()
+    return changed
