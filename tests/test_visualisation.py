@@ -155,7 +155,9 @@ def test_a_silent_neuron_is_found_by_random_steps():
     nn.init.constant_(conv.weight, 1.0)
     nn.init.constant_(conv.bias, -0.2)
     network = Network(nn.Sequential(conv, nn.ReLU()), "shy", mean=(0.5, 0.5, 0.5), layers={"relu": "1"})
-    scores = [step.losses["score"] for step in unit_portrait(network, "relu", 0, size=32, steps=60, rate=0.1, variation=0)]
+    scores = [
+        step.losses["score"] for step in unit_portrait(network, "relu", 0, size=32, steps=60, rate=0.1, variation=0)
+    ]
     assert scores[0] == 0 and scores[-1] > 0.1
 
 
