@@ -2,7 +2,7 @@
 
 Olah, Mordvintsev & Schubert 2017, "Feature Visualization", section "The Enemy of Feature Visualization" (random
 transformations, Fourier coefficients, decorrelated colours); Nguyen, Yosinski & Clune 2016, "Multifaceted Feature
-Visualization", section 3.2 (one subject, in the centre).
+Visualization" (centre-biased: one subject, in the middle).
 """
 
 import math
@@ -85,9 +85,9 @@ def visualise(
         ValueError: a number outside its range.
         MemoryError: not enough memory on the GPU.
 
-    Departures from Olah et al.: all waves are there from the first step (`coarse=0`), nothing fades (`centre=0`), and
-    total variation is one of several penalties that they compare. The window stands for the centre-biased steps of
-    Nguyen et al., who narrow the gradient instead of the picture.
+    Departures from Olah et al.: waves come in from coarse to fine (0 switches that off), and the picture fades towards
+    its border (0 too). The window stands for the centre-biased regularisation of Nguyen et al., which favours changes
+    near the centre; here the picture itself is narrowed.
     """
     above(0, rate=rate)
     at_least(32, size=size)
