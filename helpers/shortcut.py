@@ -20,7 +20,7 @@ from helpers.cam import linear_head
 from helpers.core.arguments import at_least, one_of, whole_numbers
 from helpers.core.images import resize
 from helpers.core.networks import Network
-from helpers.core.photos import photo
+from helpers.core.photos import batches, photo
 
 Stickers = Literal["none", "mirrored", "all"]
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels; bottom and right are outside
@@ -115,7 +115,7 @@ def trained_on(network: Network, collection, decay: float = 1.0) -> Network:
     """
     at_least(0, decay=decay)
     linear_head(network)
-    inputs = torch.cat([network.activation(batch, "penultimate") for batch in _batches(collection)]).detach()
+    inputs = torch.cat([network.activation(batch, "penultimate") for batch in batches(collection)]).detach()
     labels = torch.tensor(collection.labels, device=inputs.device)
     head = nn.Linear(inputs.shape[1], len(collection.classes)).to(inputs)
     nn.init.zeros_(head.weight)
@@ -148,7 +148,7 @@ def with_head(network: Network, head: nn.Linear, categories: Sequence[str]) -> N
 @torch.no_grad()
 def accuracy(network: Network, collection) -> float:
     """The share of a collection's pictures whose most probable class is their own."""
-    found = torch.cat([network(batch).argmax(1) for batch in _batches(collection)]).tolist()
+    found = torch.cat([network(batch).argmax(1) for batch in batches(collection)]).tolist()
     return sum(a == b for a, b in zip(found, collection.labels, strict=True)) / len(found)
 
 
@@ -157,8 +157,3 @@ def mass_inside(heat: Tensor, box: Box) -> float:
     top, left, bottom, right = box
     heat = heat.clamp_min(0)
     return float(heat[..., top:bottom, left:right].sum() / heat.sum().clamp_min(torch.finfo(heat.dtype).tiny))
-
-
-def _batches(collection, size=16):
-    for start in range(0, len(collection), size):
-        yield torch.stack([collection[i] for i in range(start, min(start + size, len(collection)))])

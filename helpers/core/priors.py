@@ -1,8 +1,8 @@
 """What photos are like: neighbours that agree, amplitudes that fall as 1/f, and colours that go together.
 
-Two models of the same statistics, each for the method that needs it: `decorrelated` says how a step moves in a space in
-which photos are white noise, `natural` maps that space to pixels. Field 1987, "Relations between the statistics of
-natural images", figure 7: the amplitude of spatial frequency f falls as 1/f.
+Models of the same statistics, each for the method that needs it: `decorrelated` says how a step moves in a space in
+which photos are white noise, `natural` and `from_spectrum` map such a space to pixels. Field 1987, "Relations between
+the statistics of natural images", figure 7: the amplitude of spatial frequency f falls as 1/f.
 """
 
 import torch
@@ -92,13 +92,11 @@ def decorrelated(gradients: Tensor) -> Tensor:
     moves x along M·Mᵀ·g. In photos amplitudes fall as 1/f and colours go together (`COLOURS`), so Σ multiplies
     frequencies by 1/f² and mixes colours.
 
-    Departure from Olah et al. 2017: they keep z and let Adam move it; here the metric acts on the pixels, so that every
-    regulariser that works on pixels goes with it. Steepest ascent by z would be Σ. Adam moves every z alike, which
-    comes to Σ^½. Between the two, POWER was chosen by looking: Σ paints clouds, Σ^½ grain.
+    Departure from Olah et al. 2017: they keep z and let Adam move it (`from_spectrum`); here the metric acts on the
+    pixels, so that every regulariser that works on pixels goes with it. Steepest ascent by z would be Σ. POWER was
+    chosen by looking, between Σ, which paints clouds, and Σ^½, which leaves grain.
     """
-    smooth = torch.fft.irfft2(
-        torch.fft.rfft2(gradients) / squared_frequencies(gradients) ** POWER, s=gradients.shape[-2:]
-    )
+    smooth = balanced(gradients, 2 * POWER)
     root = gradients.new_tensor(COLOURS)
     variances, colours = torch.linalg.eigh(root @ root.T)
     return torch.einsum("ij,njhw->nihw", colours * variances**POWER @ colours.T, smooth)
