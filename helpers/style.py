@@ -41,13 +41,13 @@ CONTENT = {
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
-def blended_grams(network: Network, styles: Sequence[Tensor], shares: Sequence[float], layers, whole=True):
+def blended_grams(network: Network, styles: Sequence[Tensor], shares: Sequence[float], layers, doubled=True):
     """The Gram matrices that stand for several styles at once: layer → Σ_k share_k G_k, shape (1, C, C).
 
     Σ_k share_k ‖G − G_k‖² and ‖G − Σ_k share_k G_k‖² differ by a constant when the shares add up to 1, so aiming at
     the mixed matrix is the same as weighing the losses, at the price of one.
     """
-    show = viewer(network, whole)
+    show = viewer(network, doubled)
     mixed = dict.fromkeys(layers, 0.0)
     with torch.no_grad():
         for style, share in zip(styles, shares, strict=True):
@@ -65,7 +65,7 @@ def style_objective(
     content_weight: float,
     style_weights: Mapping[str, float],
     tv_weight: float = 0.0,
-    whole: bool = True,
+    doubled: bool = True,
 ) -> Objective:
     """Equation 7 of Gatys et al. (2016) as a function from images (N, 3, H, W) to its terms by name, each (N,).
 
@@ -73,7 +73,7 @@ def style_objective(
     `content` (N or 1, 3, H, W), each style term one layer's Gram matrix with that of `grams`. Departure from equation
     1, which has ½‖F − P‖²: dividing by ‖P‖² lets one weight mean the same in every network.
     """
-    show = viewer(network, whole)
+    show = viewer(network, doubled)
     with torch.no_grad():
         target = network.activation(show(content), content_layer) if content_weight else None
     asked = list(dict.fromkeys([*style_weights, *([content_layer] if content_weight else [])]))
@@ -104,7 +104,7 @@ def guided_objective(
     tv_weight: float = 0.0,
     content_layer: str | None = None,
     layers: Sequence[str] | None = None,
-    whole: bool = True,
+    doubled: bool = True,
 ) -> Objective:
     """A style for each region, as a function from images (N, 3, H, W) to terms by name, each (N,).
 
@@ -124,8 +124,8 @@ def guided_objective(
     if len(styles) != len(masks):
         raise ValueError(f"styles must be one for each of the {len(masks)} masks, not {len(styles)}")
     layers = layers_to(network) if layers is None else list(layers)
-    show = viewer(network, whole)
-    by_style = [blended_grams(network, [style], [1.0], layers, whole) for style in styles]
+    show = viewer(network, doubled)
+    by_style = [blended_grams(network, [style], [1.0], layers, doubled) for style in styles]
     targets = {layer: torch.cat([grams[layer] for grams in by_style]) for layer in layers}
     rest = style_objective(
         network,
@@ -135,7 +135,7 @@ def guided_objective(
         content_weight=content_weight,
         style_weights={},
         tv_weight=tv_weight,
-        whole=whole,
+        doubled=doubled,
     )
 
     def terms(images):
@@ -178,7 +178,7 @@ def style_transfer(
     optimiser: Optimiser = "L-BFGS",
     steps: Annotated[int, (10, 500, 10)] = 200,
     seed: Seed = 0,
-    whole: bool = True,
+    doubled: bool = True,
     layers: Sequence[str] | None = None,
     weights: Sequence[float] | None = None,
 ) -> Iterator[Step]:
@@ -199,8 +199,8 @@ def style_transfer(
         levels: solve at 1/2^(levels−1) of the size first and enlarge, so that strokes may grow large. Each level
             has half of the evaluations of the one before, as each costs four times as much.
         steps: evaluations of network and gradient, all levels together.
-        whole: show the network enlarged pictures where its first layer skips pixels, see `texture.doubled`; four
-            times the work.
+        doubled: show the network pictures of twice the size where its first layer skips pixels, four times the work;
+            see `texture.twice_as_large`.
         layers: instead of `depth`, any layers whose output is (N, C, H, W).
         weights: one for each style layer; default: all alike. They are divided by their sum.
 
@@ -231,13 +231,13 @@ def style_transfer(
     content = content.to(network.device)
     styles, parts = ([style], [1.0]) if second is None else ([style, second], [1 - blend, blend])
     styles = [_scaled(picture.to(network.device), style_scale) for picture in styles]
-    grams = blended_grams(network, styles, parts, list(style_weights), whole)
+    grams = blended_grams(network, styles, parts, list(style_weights), doubled)
     weighing = {
         "content_layer": content_layer,
         "content_weight": content_weight,
         "style_weights": style_weights,
         "tv_weight": tv_weight,
-        "whole": whole,
+        "doubled": doubled,
     }
     full, done = tuple(content.shape[-2:]), 0
     image = content

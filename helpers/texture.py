@@ -22,6 +22,7 @@ from helpers.core.networks import Network
 from helpers.core.steps import Seed, Step
 
 Pooling = Literal["as trained", "average"]
+Statistics = Literal["gram", "diagonal", "means"]
 SMALLEST = 32  # pixels; below it the deepest layers have no room for their windows
 
 _VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
@@ -60,8 +61,26 @@ def gram(features: Tensor) -> Tensor:
     return places.mT @ places / places.shape[1]  # normalised by H·W, as in Gatys' own code; not by C
 
 
+def statistics_of(features: Tensor, statistics: Statistics = "gram") -> Tensor:
+    """What is kept of maps (N, C, H, W) when one forgets where things are: means over their positions p.
+
+    "gram": (N, C, C), see `gram`. "diagonal": only its diagonal, 1/(H·W) Σ_p F_ip², (N, C): how strongly each channel
+    fires, but not which fire together. "means": 1/(H·W) Σ_p F_ip, (N, C). Li et al. 2017, "Demystifying Neural Style
+    Transfer", ask what of the Gram matrix is needed; theirs are means and standard deviations at once.
+
+    Raises:
+        ValueError: `features` is not (N, C, H, W), or an unknown name.
+    """
+    one_of("statistics", statistics, Statistics)
+    if statistics == "gram" or features.ndim != 4:
+        return gram(features)
+    return (features if statistics == "means" else features.square()).mean((2, 3))
+
+
 def gram_distance(grams: Tensor, target: Tensor) -> Tensor:
     """‖G − A‖² / ‖A‖² for each of a batch: (N, C, C) and (N or 1, C, C) → (N,). 0: the same; 1: as far as G = 0.
+
+    Diagonals and means, (N, C), are compared alike.
 
     The paper's E_l = ‖G − A‖² / 4C² (with H·W inside G) depends on how large a network's activations happen to
     be. Dividing by the target's own size is the departure that lets one weight mean the same at every layer of
@@ -70,7 +89,7 @@ def gram_distance(grams: Tensor, target: Tensor) -> Tensor:
     return distance(grams, target)
 
 
-def doubled(network: Network, images: Tensor) -> Tensor:
+def twice_as_large(network: Network, images: Tensor) -> Tensor:
     """Twice the size where the network's first layer skips pixels, so that every pixel is looked at alike.
 
     A convolution with stride 2 meets even and odd pixels with different weights, and a picture made for it shows
@@ -82,12 +101,18 @@ def doubled(network: Network, images: Tensor) -> Tensor:
     return F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def viewer(network: Network, whole: bool) -> Callable[[Tensor], Tensor]:
-    """What the network is shown of images: `doubled` where `whole`, else the images themselves."""
-    return (lambda images: doubled(network, images)) if whole else (lambda images: images)
+def viewer(network: Network, doubled: bool) -> Callable[[Tensor], Tensor]:
+    """What the network is shown of images: `twice_as_large` where `doubled`, else the images themselves."""
+    return (lambda images: twice_as_large(network, images)) if doubled else (lambda images: images)
 
 
-def texture_objective(network: Network, image: Tensor, weights: Mapping[str, float], whole: bool = True) -> Objective:
+def texture_objective(
+    network: Network,
+    image: Tensor,
+    weights: Mapping[str, float],
+    doubled: bool = True,
+    statistics: Statistics = "gram",
+) -> Objective:
     """The texture loss of `image`: a function from images (N, 3, H, W) of any size to its terms by layer, each (N,).
 
     Term of layer l: w_l ‖G_l − A_l‖² / ‖A_l‖², equation 3 of Gatys et al. (2015); A_l are the Gram matrices of
@@ -95,15 +120,21 @@ def texture_objective(network: Network, image: Tensor, weights: Mapping[str, flo
 
     Args:
         weights: layer → w_l.
-        whole: `doubled`, what the network is shown.
+        doubled: `twice_as_large`, what the network is shown.
+        statistics: G_l in full, or what `statistics_of` leaves of it.
     """
-    show = viewer(network, whole)
+    show = viewer(network, doubled)
+
+    def measured(images):
+        values = network.activations(show(images), weights, as_they_lie=True)
+        return {layer: statistics_of(values[layer], statistics) for layer in weights}
+
     with torch.no_grad():
-        targets = {layer: gram(values) for layer, values in network.activations(show(image), weights).items()}
+        targets = measured(image)
 
     def terms(images):
-        values = network.activations(show(images), weights, as_they_lie=True)
-        return {layer: weights[layer] * gram_distance(gram(values[layer]), targets[layer]) for layer in weights}
+        found = measured(images)
+        return {layer: weight * gram_distance(found[layer], targets[layer]) for layer, weight in weights.items()}
 
     return terms
 
@@ -125,7 +156,7 @@ def shifted_objective(
     """
 
     def tables(images):
-        features = network.activations(doubled(network, images), layers)
+        features = network.activations(twice_as_large(network, images), layers)
         return {f"{layer} {shift}": shifted_gram(features[layer], *shift) for layer in layers for shift in shifts}
 
     with torch.no_grad():
@@ -150,7 +181,8 @@ def texture(
     count: Annotated[int, (1, 4, 1)] = 1,
     steps: Annotated[int, (10, 500, 10)] = 100,
     pooling: Pooling = "as trained",
-    whole: bool = True,
+    statistics: Statistics = "gram",
+    doubled: bool = True,
     seed: Seed = 0,
     layers: Sequence[str] | None = None,
     weights: Sequence[float] | None = None,
@@ -164,7 +196,8 @@ def texture(
         count: how many results; number k starts from the noise of `seed + k` and depends on no other.
         steps: evaluations of network and gradient.
         pooling: "average" replaces maximum pooling, see `with_average_pooling`.
-        whole: show the network enlarged pictures where its first layer skips pixels, see `doubled`.
+        statistics: what of each layer is matched: the Gram matrix, its diagonal, or the channels' means.
+        doubled: show the network enlarged pictures where its first layer skips pixels, see `twice_as_large`.
         layers: instead of `depth`, any layers whose output is (N, C, H, W).
         weights: w_l, one for each layer; default: all alike. They are divided by their sum.
 
@@ -182,6 +215,7 @@ def texture(
     whole_numbers(SMALLEST, height=sides[0], width=sides[1])
     whole_numbers(1, count=count, steps=steps)
     one_of("pooling", pooling, Pooling)
+    one_of("statistics", statistics, Statistics)
     layers = layers_to(network, depth) if layers is None else list(layers)
     weights = layer_weights(network, layers, weights)
     yield
@@ -189,7 +223,7 @@ def texture(
     image = image.to(network.device)
     if pooling == "average":
         network = with_average_pooling(network, image)
-    objective = texture_objective(network, image, weights, whole)
+    objective = texture_objective(network, image, weights, doubled, statistics)
     start = torch.cat([noise_about(image, tuple(sides), seed + k) for k in range(count)])
     yield from descend([objective] * count, start, steps)
 

@@ -16,13 +16,13 @@ from torch import Tensor
 from helpers.ascent import Where, categories, or_random, unit_score
 from helpers.core import networks
 from helpers.core.arguments import above, at_least, at_once, channels, from_to, from_to_below, one_of, with_knobs_of
-from helpers.core.images import load, save
+from helpers.core.images import cut, grid, load, save
 from helpers.core.networks import Category, Channel, Layer, Network
 from helpers.core.photos import DATA
 from helpers.core.priors import from_spectrum, squared_frequencies, total_variation
 from helpers.core.steps import Seed, Step, finish, within_memory
 
-SHEET, SIDE = DATA / "portraits.png", 224
+SHEET = DATA / "portraits.png"
 # Of each class the picture that looked most like it to us, among a few seeds.
 SEEDS = {
     "strawberry": 2,
@@ -225,17 +225,14 @@ def direction_portrait(network: Network, layer: Layer, directions: Tensor, **kno
 
 def portraits() -> dict[str, Tensor]:
     """The ten portraits of `SEEDS` as `make data` has drawn and saved them: category → picture (1, 3, 224, 224)."""
-    sheet = load(SHEET)
-    rows = sheet.split(SIDE, dim=2)
-    pictures = [picture for row in rows for picture in row.split(SIDE, dim=3)]
-    return dict(zip(SEEDS, pictures, strict=True))
+    return dict(zip(SEEDS, cut(load(SHEET), 2, 5).split(1), strict=True))
 
 
 def draw() -> None:
     """Write the file that `portraits` reads, and print how sure the network is of each. Minutes on two idle cores."""
     network = networks.load()
     drawn = [finish(class_portrait(network, name, seed=seed), name).image for name, seed in SEEDS.items()]
-    save(torch.cat([torch.cat(row, dim=3) for row in (drawn[:5], drawn[5:])], dim=2), SHEET)
+    save(grid(torch.cat(drawn), columns=5, gap=0), SHEET)
     for name, picture in portraits().items():
         print(f"{name}: {network.probabilities(picture)[0, network.category(name)]:.3f}")
 

@@ -71,7 +71,7 @@ def test_the_gradient_agrees_with_finite_differences(small):
         content_weight=1.0,
         style_weights={"1": 1.0, "4": 0.5},
         tv_weight=0.1,
-        whole=False,
+        doubled=False,
     )
     image = pictures(size=(8, 8), seed=3).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: sum(objective(x).values()), image)
@@ -119,7 +119,7 @@ def test_each_region_has_its_own_style_and_sees_no_other(small, device):
     masks[0, :, :24], masks[1, :, 24:] = 1, 1
     image = pictures(seed=4).to(device).requires_grad_()
     found = guided_objective(
-        small, image.detach(), styles, masks, guided, content_weight=0, content_layer="4", layers=["1"], whole=False
+        small, image.detach(), styles, masks, guided, content_weight=0, content_layer="4", layers=["1"], doubled=False
     )(image)
     assert list(found) == ["style 1", "style 2"]
     values = small.activation(image, "1")
@@ -148,9 +148,9 @@ def test_content_weight_zero_is_texture_synthesis(small):
     style = pictures(size=(48, 48), seed=2)
     ours = style_transfer(
         small, pictures(size=(64, 64)), style, 1.0, 0.0, start="noise", layers=["1", "4"], content_layer="4",
-        steps=4, seed=7, whole=False, levels=1, tv_weight=0.0,
+        steps=4, seed=7, doubled=False, levels=1, tv_weight=0.0,
     )  # fmt: skip
-    theirs = texture(small, style, size=64, steps=4, seed=7, layers=["1", "4"], whole=False)
+    theirs = texture(small, style, size=64, steps=4, seed=7, layers=["1", "4"], doubled=False)
     for our, their in zip(ours, theirs, strict=True):
         assert list(our.losses.values()) == pytest.approx(list(their.losses.values()), rel=1e-3)
         assert torch.allclose(our.image, their.image, atol=1e-4)

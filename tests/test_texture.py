@@ -9,7 +9,6 @@ from helpers.core.networks import Network
 from helpers.texture import (
     DEPTHS,
     descend,
-    doubled,
     gram,
     gram_distance,
     layer_weights,
@@ -18,6 +17,7 @@ from helpers.texture import (
     shifted_objective,
     texture,
     texture_objective,
+    twice_as_large,
     with_average_pooling,
 )
 
@@ -81,7 +81,7 @@ def test_the_objective_is_zero_on_the_texture_itself(lite0, gravel):
 
 def test_the_objective_is_the_weighted_sum_written_out(lite0, gravel):
     other = photos.photo("brick", 64)
-    term = texture_objective(lite0, gravel, {"blocks.1": 0.25}, whole=False)(other)["blocks.1"]
+    term = texture_objective(lite0, gravel, {"blocks.1": 0.25}, doubled=False)(other)["blocks.1"]
     f, a = (lite0.activation(picture, "blocks.1")[0].flatten(1).double() for picture in (other, gravel))
     g, t = f @ f.T / f.shape[1], a @ a.T / a.shape[1]
     assert float(term) == pytest.approx(float(0.25 * (g - t).pow(2).sum() / t.pow(2).sum()), rel=1e-4)
@@ -178,9 +178,9 @@ def test_noise_has_the_colour_of_the_picture(gravel):
 
 
 def test_doubled_only_where_the_first_layer_skips_pixels(lite0, untrained, gravel):
-    assert doubled(lite0, gravel).shape == (1, 3, 128, 128)
-    assert doubled(untrained("vgg16_edges"), gravel) is gravel
-    assert doubled(Network(nn.Sequential(nn.Conv2d(3, 4, 3))), gravel) is gravel
+    assert twice_as_large(lite0, gravel).shape == (1, 3, 128, 128)
+    assert twice_as_large(untrained("vgg16_edges"), gravel) is gravel
+    assert twice_as_large(Network(nn.Sequential(nn.Conv2d(3, 4, 3))), gravel) is gravel
 
 
 def test_average_pooling_works_on_a_copy(untrained, gravel):

@@ -180,8 +180,22 @@ def grid(images, columns=None, gap=2):
     return sheet[None]
 
 
+def cut(sheet: Tensor, rows: int, columns: int) -> Tensor:
+    """The pictures of a sheet (1, 3, H, W) that `grid` laid out without gaps: (rows · columns, 3, H', W').
+
+    Raises:
+        ValueError: `rows` or `columns` do not divide the sheet.
+    """
+    height, width = sheet.shape[-2:]
+    if rows < 1 or columns < 1 or height % rows or width % columns:
+        raise ValueError(f"rows and columns must divide a sheet of {height}×{width} pixels, not {rows} and {columns}")
+    return torch.cat([picture for row in sheet.chunk(rows, dim=2) for picture in row.chunk(columns, dim=3)])
+
+
 def save(image, path):
     """Write one image to `path` in the format of its suffix; a file that is there is replaced in one move.
+
+    JPEG keeps its colours at full resolution.
 
     Raises:
         ValueError: not a single image, or a suffix that Pillow cannot write.
@@ -191,7 +205,10 @@ def save(image, path):
     if path.suffix.lower() not in formats:
         raise ValueError(f"path must end in a picture's suffix such as .png or .jpg, not {path.name!r}")
     picture = to_pil(image)
-    write_atomically(path, lambda file: picture.save(file, format=formats[path.suffix.lower()]))
+    how = {"format": formats[path.suffix.lower()]}
+    if how["format"] == "JPEG":
+        how |= {"quality": 90, "subsampling": 0}
+    write_atomically(path, lambda file: picture.save(file, **how))
 
 
 def save_film(pictures: Sequence[pillow.Image], file, seconds: float = 4.0) -> None:

@@ -1,4 +1,4 @@
-"""The pictures of the course: named photos that arrive with the installed packages, and collections of many.
+"""The pictures of the course: named photos that arrive with the installed packages, paintings, collections of many.
 
 A collection is anything with `len()`, `collection[i]` → a picture (3, H, W) in [0, 1], `labels` (an integer a
 picture) and `classes` (their names). Pictures are made when asked for, so a collection may be larger than memory.
@@ -24,7 +24,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
 @dataclass(frozen=True)
 class Photo:
-    """One picture of the collection; `file` lies inside the installed `package`."""
+    """One picture; `file` lies inside the installed `package`, or in data/ if `package` is "the course"."""
 
     name: str
     title: str
@@ -35,6 +35,8 @@ class Photo:
 
     @property
     def path(self) -> Path:
+        if self.package == "the course":
+            return DATA / self.file
         root = importlib.util.find_spec(self.package).submodule_search_locations[0]
         return Path(root) / self.file
 
@@ -72,6 +74,17 @@ PHOTOS = {
     ]
 }
 
+# Drawn by `helpers/paintings.py`, in the order in which they are made there.
+PAINTINGS = {
+    name: Photo(name, title, "the course", "MIT", "the course", f"paintings/{name}.jpg")
+    for name, title in {
+        "night": "A night of strokes along a flow",
+        "window": "A window of stained glass",
+        "woodcut": "A woodcut in two inks",
+        "rings": "Squares with rings",
+    }.items()
+}
+
 # Photos with something to tell apart; the textures and the silhouette have no place among them.
 SCENES = ("chelsea", "coffee", "rocket", "camera", "motorcycle", "china", "flower", "astronaut", "coins", "retina")
 
@@ -81,19 +94,18 @@ SIXTEEN = (*SCENES, "hopper", "page", "text", "brick", "gravel", "hubble")
 
 
 def photo(name: str, size: int | tuple[int, int] | None = None) -> Tensor:
-    """A photo of the collection, or a picture in data/mine by its file name, as a tensor (1, 3, H, W) in [0, 1].
+    """A photo, a painting, or a picture in data/mine by its file name, as a tensor (1, 3, H, W) in [0, 1].
 
     Args:
-        name: a key of `PHOTOS`, or of `mine()`.
+        name: a key of `PHOTOS`, `PAINTINGS` or `mine()`.
         size: None keeps the photo's own size; otherwise as in `images.fit`.
 
     Raises:
         ValueError: no picture of that name.
     """
-    if name in PHOTOS:
-        return load(PHOTOS[name].path, size)
-    own = mine()
-    return load(own[known("photo", name, [*PHOTOS, *own])], size)
+    ours, own = PHOTOS | PAINTINGS, mine()
+    known("photo", name, [*ours, *own])
+    return load(ours[name].path if name in ours else own[name], size)
 
 
 def mine() -> dict[str, Path]:

@@ -214,7 +214,7 @@ class Pictures(Knob):
         super().__init__(wish.name, ipywidgets.Dropdown(options=self._options(start), value=start or NONE))
 
     def _options(self, *needed):
-        names = list(self.names or [*photos.PHOTOS, *photos.mine()])
+        names = list(self.names or [*photos.PHOTOS, *photos.PAINTINGS, *photos.mine()])
         first = [NONE] * self.nullable + [GIVEN] * (self.given is not None)
         return list(dict.fromkeys([*first, *names, *(name for name in needed if name)]))
 

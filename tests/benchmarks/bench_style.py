@@ -79,7 +79,7 @@ def rows() -> list[dict]:
         layers = layers_to(network)
 
         def ours(network=network):
-            steps = style_transfer(network, content, style, steps=EVALUATIONS, levels=1, tv_weight=0.0, whole=False)
+            steps = style_transfer(network, content, style, steps=EVALUATIONS, levels=1, tv_weight=0.0, doubled=False)
             return last(steps).image
 
         def theirs(frozen, plain=plain, layers=layers, name=name):

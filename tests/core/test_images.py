@@ -191,6 +191,14 @@ def test_grid_places_every_picture():
         images.grid(batch, columns=0)
 
 
+def test_cut_undoes_grid():
+    batch = torch.rand(6, 3, 4, 5)
+    assert torch.equal(images.cut(images.grid(batch, columns=3, gap=0), 2, 3), batch)
+    for rows, columns in ((3, 3), (2, 4), (0, 3)):
+        with pytest.raises(ValueError, match="rows and columns must divide a sheet of 8×15 pixels"):
+            images.cut(images.grid(batch, columns=3, gap=0), rows, columns)
+
+
 def test_save_and_load_return_the_same_pixels(tmp_path):
     image = torch.randint(0, 256, (1, 3, 5, 7)) / 255
     images.save(image, tmp_path / "new" / "a.png")

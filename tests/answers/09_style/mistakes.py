@@ -422,11 +422,11 @@ def transfer_gradient(network, images, content, style, content_layer, style_laye
     terms = style_objective(
         network,
         content,
-        blended_grams(network, [style], [1.0], style_layers, whole=False),
+        blended_grams(network, [style], [1.0], style_layers, doubled=False),
         content_layer=content_layer,
         content_weight=1 - share,
         style_weights=dict.fromkeys(style_layers, share / len(style_layers)),
-        whole=False,
+        doubled=False,
     )
     pixels = images.detach().clone().requires_grad_()
     return torch.autograd.grad(sum(term.sum() for term in terms(pixels).values()), pixels)[0]
