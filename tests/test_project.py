@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from helpers.core.photos import PHOTOS
+from helpers.core.photos import PAINTINGS, PHOTOS
 from helpers.core.registry import SOURCES
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +32,12 @@ def test_the_data_page_names_every_photo_and_network_with_its_licence():
         origin = {"skimage": "scikit-image", "sklearn": "scikit-learn"}.get(entry.package, entry.package)
         assert f"| `{entry.name}` | {entry.title} | {entry.author} | {entry.licence} | {origin} |" in page
     assert all(f"`{name}`" in page for name in ("efficientnet_lite0", "vgg16_edges", "alexnet", "googlenet"))
+
+
+def test_the_data_page_names_every_painting_with_its_licence():
+    page = (ROOT / "data" / "README.md").read_text()
+    for entry in PAINTINGS.values():
+        assert re.search(rf"^\| `{entry.name}` \| {entry.title} \| .+ \| {entry.licence}\b", page, re.MULTILINE), entry
 
 
 def test_the_readme_names_every_lesson_network_and_command():

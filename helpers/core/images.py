@@ -252,7 +252,10 @@ def write_atomically(path, write):
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
     os.close(descriptor)
+    umask = os.umask(0)
+    os.umask(umask)
     try:
+        os.chmod(name, 0o666 & ~umask)  # a temporary file would be its maker's alone
         with open(name, "w+b") as file:  # a full disk may not tell before it is closed
             write(file)
         os.replace(name, path)

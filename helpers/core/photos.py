@@ -78,10 +78,15 @@ PHOTOS = {
 PAINTINGS = {
     name: Photo(name, title, "the course", "MIT", "the course", f"paintings/{name}.jpg")
     for name, title in {
-        "night": "A night of strokes along a flow",
+        "night": "A night of whirling strokes",
         "window": "A window of stained glass",
         "woodcut": "A woodcut in two inks",
         "rings": "Squares with rings",
+        "mosaic": "A mosaic of stones in rows",
+        "wave": "Curling waves under a red sun",
+        "facets": "A square cut into facets",
+        "brush": "A cup of espresso in curved strokes",
+        "engraving": "Grace Hopper, engraved in one ink",
     }.items()
 }
 

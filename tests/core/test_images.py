@@ -204,6 +204,8 @@ def test_save_and_load_return_the_same_pixels(tmp_path):
     images.save(image, tmp_path / "new" / "a.png")
     assert torch.allclose(images.load(tmp_path / "new" / "a.png"), image)
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["a.png"]
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "new" / "a.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_values_outside_are_clamped():

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from helpers.core import photos
-from helpers.core.photos import PHOTOS, Crops, Folder, Recoloured, batches, digits, photo, turns
+from helpers.core.photos import PAINTINGS, PHOTOS, Crops, Folder, Recoloured, batches, digits, photo, turns
 
 
 @pytest.mark.parametrize("name", PHOTOS)
@@ -16,6 +16,22 @@ def test_every_photo_is_here_with_its_title_and_licence(name):
     entry = PHOTOS[name]
     assert entry.title and entry.author and entry.licence
     assert photo(name, 32).shape == (1, 3, 32, 32) and photo(name).shape[-1] > 100
+
+
+@pytest.mark.parametrize("name", PAINTINGS)
+def test_every_painting_is_here_with_its_title_and_licence(name):
+    entry = PAINTINGS[name]
+    assert entry.title and (entry.author, entry.licence) == ("the course", "MIT")
+    assert entry.path == photos.DATA / "paintings" / f"{name}.jpg"
+    painting = photo(name)
+    assert painting.shape == (1, 3, 512, 512) and photo(name, 32).shape == (1, 3, 32, 32)
+    assert painting.mean((2, 3)).min() > 0.1 and painting.std() > 0.1
+
+
+def test_paintings_are_those_of_the_folder_and_small_enough_for_a_download():
+    files = list((photos.DATA / "paintings").iterdir())
+    assert {file.stem for file in files} == set(PAINTINGS) and not PAINTINGS.keys() & PHOTOS.keys()
+    assert sum(file.stat().st_size for file in files) < 1_600_000
 
 
 def test_the_readers_own_pictures_join(tmp_path, monkeypatch):
