@@ -57,6 +57,11 @@ notebooks: $(VENV)/installed
 data: $(VENV)/installed
 	$(BIN)/python -m helpers.imitation
 	$(BIN)/python -m helpers.visualisation
+	$(BIN)/python -m helpers.inversion
+	$(BIN)/python -m helpers.decoder
+	$(BIN)/python -m helpers.paintings
+	$(BIN)/python -m helpers.exemplars
+	$(BIN)/python -m helpers.style
 
 # ours beside its peers in one run, written to build/bench.json
 bench: $(VENV)/installed

@@ -71,14 +71,11 @@ def scanline(
         ValueError, TypeError: an argument that is out of range.
     """
     single("image", image)
-    sides = (size, size) if isinstance(size, int) else size
-    if not isinstance(sides, (tuple, list)) or len(sides) != 2:
-        raise ValueError(f"size must be the side of a square, or (height, width), not {size}")
+    sides = sides_of(size)
     whole_numbers(1, height=sides[0], width=sides[1], levels=levels)
-    if not isinstance(window, int) or window < 3 or window % 2 == 0:
-        raise ValueError(f"window must be odd and at least 3, not {window}")
+    checked_window(window)
     at_least(0, epsilon=epsilon)
-    samples, sizes = [_whole_numbers(image)], [tuple(sides)]
+    samples, sizes = [in_whole_numbers(image)], [sides]
     for _ in range(levels - 1):
         samples.insert(0, _halved(samples[0]))
         sizes.insert(0, tuple(-(-side // 2) for side in sizes[0]))
@@ -104,7 +101,21 @@ def scanline(
             yield level.growth(index, total, 2 ** (levels - k), sizes[-1])
 
 
-def _whole_numbers(image):
+def sides_of(size) -> tuple[int, int]:
+    """(height, width) of a `size` that is that pair, or the side of a square."""
+    sides = (size, size) if isinstance(size, int) else size
+    if not isinstance(sides, (tuple, list)) or len(sides) != 2:
+        raise ValueError(f"size must be the side of a square, or (height, width), not {size}")
+    return tuple(sides)
+
+
+def checked_window(window: int) -> None:
+    """Refuse the side of a window that has no middle, or no neighbours."""
+    if not isinstance(window, int) or window < 3 or window % 2 == 0:
+        raise ValueError(f"window must be odd and at least 3, not {window}")
+
+
+def in_whole_numbers(image: Tensor) -> Tensor:
     """(1, 3, H, W) in [0, 1] → (H, W, 3), whole numbers from 0 to 255 in float32."""
     return (image[0].detach().float().clamp(0, 1) * 255).round().permute(1, 2, 0)
 
@@ -227,7 +238,7 @@ class _Level:
         if self.epsilon == 0 and self.begun:
             best = distances.argmin(1)  # of several, the first
         else:
-            best = self._draw(distances + around.square().sum(1, keepdim=True), self.draws[batch])
+            best = nearly_nearest(distances + around.square().sum(1, keepdim=True), self.epsilon, self.draws[batch])
         self.begun = True
         self.source[batch] = self.candidates[best]
         self.picture[batch] = self.shown[best]
@@ -236,13 +247,6 @@ class _Level:
         for copy in self.copies:
             self.canvas[copy[batch]] = colours
 
-    def _draw(self, distances, draws):
-        """One of those within (1 + ε) times the nearest, all equally likely: (B, candidates) and (B,) → (B,)."""
-        furthest = ((1 + self.epsilon) * distances.amin(1, keepdim=True).double()).floor()  # distances are whole
-        near = distances <= furthest.to(distances.dtype)
-        count = near.sum(1)
-        return near.nonzero()[count.cumsum(0) - count + (draws * count).long(), 1]
-
     def growth(self, index, total, times, size):
         """The picture so far as a `Growth` of the given size, each pixel `times` as large."""
         picture, source = (values.view(*self.size, -1) for values in (self.picture, self.source))
@@ -250,6 +254,22 @@ class _Level:
         source = source.clone() if times == 1 else torch.where(source < 0, -1, source * times)  # in the finest sample
         image = picture.permute(2, 0, 1)[None].clone(memory_format=torch.contiguous_format)
         return Growth(index, total, image, {}, source)
+
+
+def nearly_nearest(distances: Tensor, epsilon: float, draws: Tensor) -> Tensor:
+    """One of those within (1 + ε) times the nearest, all equally likely.
+
+    Args:
+        distances: whole numbers, (B, candidates).
+        draws: random numbers in [0, 1), (B,).
+
+    Returns:
+        The candidate drawn for each, (B,).
+    """
+    furthest = ((1 + epsilon) * distances.amin(1, keepdim=True).double()).floor()  # distances are whole
+    near = distances <= furthest.to(distances.dtype)
+    count = near.sum(1)
+    return near.nonzero()[count.cumsum(0) - count + (draws * count).long(), 1]
 
 
 def _enlarged(pixels, times, size):

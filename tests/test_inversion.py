@@ -10,12 +10,12 @@ from torch import nn
 
 from helpers import inversion
 from helpers.core.activations import distance
-from helpers.core.images import psnr
+from helpers.core.images import load, noise, psnr
 from helpers.core.networks import Network
 from helpers.core.photos import photo
 from helpers.core.priors import blur_slightly
 from helpers.core.steps import finish
-from helpers.inversion import PRESETS, compare, invert, kept, norm, preset, settle, variation
+from helpers.inversion import PRESETS, compare, gallery, invert, kept, norm, preset, settle, variation
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,16 @@ def test_steps_are_counted_and_their_own(lite0):
 
 
 @pytest.mark.parametrize("optimiser", ["L-BFGS", "Adam"])
+def test_evaluations_are_those_of_the_network(small, optimiser, monkeypatch):
+    asked, passes = [], small.activation
+    monkeypatch.setattr(small, "activation", lambda images, layer: asked.append(len(images)) or passes(images, layer))
+    image = picture(1, 3, 12, 12, dtype=torch.float64)
+    for step in invert(small, image, "conv2", optimiser, steps=6, restarts=2):
+        assert step.evaluations == (sum(asked) - 1) / 2  # the first pass was that of the photo
+        assert step.evaluations >= step.index + 1
+
+
+@pytest.mark.parametrize("optimiser", ["L-BFGS", "Adam"])
 @pytest.mark.parametrize("space", ["fourier", "pixels"])
 def test_stopping_leaves_the_last_good_image(lite0, optimiser, space):
     run = invert(lite0, picture(1, 3, 32, 32), "conv1", optimiser, steps=5, space=space)
@@ -212,16 +222,65 @@ def test_bad_pictures_are_named_before_the_first_step(lite0, untrained):
         invert(untrained("alexnet"), picture(1, 3, 16, 16), "pool5")
 
 
-def test_settling_the_objective_of_invert_gives_what_adam_gives(lite0):
+# ── A part of a layer, and features of your own ──────────────────────────────────────────────────────────────
+
+
+def test_a_target_that_an_image_has_is_the_inversion_of_that_image(small):
+    image, other = picture(2, 1, 3, 12, 12, dtype=torch.float64)
+    options = {"layer": "conv2", "steps": 4}
+    given = finish(invert(small, other, target=small.activation(image, "conv2"), **options))
+    assert torch.equal(given.image, finish(invert(small, image, **options)).image)
+
+
+def test_two_halves_come_back_each_in_its_place(identity):
+    first, second = photo("chelsea", 12), photo("coffee", 12)
+    spliced = torch.cat([first[..., :6], second[..., 6:]], dim=3)
+    target = spliced - 0.5  # what this network's layer puts out for it
+    last = finish(invert(identity, first, "pixels", steps=100, tv=0, decay=0, space="pixels", target=target))
+    assert (last.image - spliced).abs().max() < 0.004
+
+
+def test_only_what_counts_comes_back(identity):
+    """Of one corner and two colours: nothing pulls the rest away from the noise that it started from."""
+    image, where = photo("chelsea", 12), torch.zeros(3, 12, 12)
+    where[1:, :4, :6] = 1
+    last = finish(invert(identity, image, "pixels", steps=60, tv=0, decay=0, space="pixels", where=where)).image
+    start = (0.5 + inversion.START * noise((1, 3, 12, 12), 0, image)).clamp(0, 1)
+    torch.testing.assert_close(last, torch.where(where == 1, image, start), atol=0.004, rtol=0)
+
+
+def test_the_distance_is_that_of_what_counts(small):
+    image, where = picture(1, 3, 12, 12, dtype=torch.float64), torch.zeros(6, 1, 1)
+    where[:3] = 1  # half of the channels
+    last = finish(invert(small, image, "conv2", steps=3, where=where))
+    own, true = small.activation(last.image, "conv2")[:, :3], small.activation(image, "conv2")[:, :3]
+    assert last.losses["features"] == pytest.approx(((own - true).square().sum() / true.square().sum()).item())
+    everything = [finish(invert(small, image, "conv2", steps=3, where=each)) for each in (None, torch.ones(5, 5))]
+    assert torch.equal(everything[0].image, everything[1].image)
+
+
+def test_targets_and_parts_that_fit_no_layer_are_refused(small):
+    image = picture(1, 3, 12, 12, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"target must have the shape of 'conv2' for image, \(1, 6, 5, 5\)"):
+        invert(small, image, "conv2", target=torch.zeros(1, 6, 4, 4))
+    for shape in ((4, 4), (2, 6, 5, 5), (1, 1, 6, 5, 5)):
+        with pytest.raises(ValueError, match=r"where must multiply what 'conv2' puts out, \(1, 6, 5, 5\), but has"):
+            invert(small, image, "conv2", where=torch.ones(shape))
+
+
+# ── Objectives of a reader's own ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_settling_the_objective_of_invert_gives_what_invert_gives(lite0):
     def objectives(network, layer, images, target, decay, tv, alpha, beta):
         features = distance(network.activation(images, layer), target)
         return features + decay * norm(images, network.mean_pixel, alpha) + tv * variation(images, beta)
 
     image = photo("chelsea", 48)
     pictures, reached = settle(objectives, lite0, image, "blocks.1", restarts=2, steps=6, seed=3)
-    run = finish(invert(lite0, image, "blocks.1", "Adam", steps=5, restarts=2, rate=0.03, seed=3))  # after its start
-    torch.testing.assert_close(pictures, run.image, rtol=0, atol=1e-5)
-    assert reached.mean().item() == pytest.approx(sum(run.losses.values()), rel=1e-4)
+    run = finish(invert(lite0, image, "blocks.1", steps=6, restarts=2, seed=3))
+    torch.testing.assert_close(pictures, run.image, rtol=0, atol=1e-4)
+    assert reached.mean().item() == pytest.approx(sum(run.losses.values()), rel=1e-3)
     assert reached.shape == (2,) and reached[0] != reached[1]
 
 
@@ -283,3 +342,37 @@ def test_each_loss_is_told_from_the_others():
 def test_nothing_is_kept_on_a_grey_card():
     found = kept(torch.full((1, 3, 64, 64), 0.5), photo("chelsea", 64))
     assert found == pytest.approx({"colour": 0, "layout": 0, "texture": 0}, abs=1e-3)
+
+
+# ── Inverted for longer ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_gallery_shows_what_it_promises(lite0):
+    """Each tile is nearer to its photo, in the eyes of its layer, than to the other two, and nearly the same."""
+    tiles = gallery()
+    assert list(tiles) == [(name, layer) for name in inversion.PICTURES for layer in inversion.LAYERS]
+    assert all(tile.shape == (1, 3, inversion.SIDE, inversion.SIDE) for tile in tiles.values())
+    photos = {name: photo(name, inversion.SIDE) for name in inversion.PICTURES}
+    for (name, layer), tile in tiles.items():
+        apart = {other: compare(lite0, layer, tile, image)["distance"] for other, image in photos.items()}
+        assert apart.pop(name) < 0.07 < 0.5 < min(apart.values()), (name, layer)
+    deep = [compare(lite0, layer, tiles["chelsea", layer], photos["chelsea"]) for layer in inversion.LAYERS[2:]]
+    assert max(each["distance"] for each in deep) < 0.03
+
+
+def test_the_gallery_is_small_and_its_page_says_how_it_was_made():
+    assert inversion.SHEET.stat().st_size < 2_000_000
+    page = (inversion.DATA / "README.md").read_text()
+    assert f"| `{inversion.SHEET.name}` |" in page and "150 or 300 steps of `invert`" in page
+    assert set(inversion.LONG.values()) == {150, 300}
+
+
+def test_drawing_the_gallery(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(inversion, "SHEET", tmp_path / "inverses.png")
+    monkeypatch.setattr(inversion, "PICTURES", ("chelsea", "coffee"))
+    monkeypatch.setattr(inversion, "LAYERS", ("conv1", "blocks.0", "blocks.1"))
+    monkeypatch.setattr(inversion, "SIDE", 32)
+    monkeypatch.setattr(inversion, "LONG", dict.fromkeys(inversion.LAYERS, 2))
+    inversion.draw()
+    assert load(tmp_path / "inverses.png").shape == (1, 3, 64, 96)
+    assert len(capsys.readouterr().out.splitlines()) == 6 and len(gallery()) == 6

@@ -6,21 +6,28 @@ import torch.nn.functional as F
 from torch import nn
 
 from helpers.core.activations import distance
-from helpers.core.images import load
+from helpers.core.images import load, resize
 from helpers.core.networks import Network
 from helpers.core.photos import photo
 from helpers.core.priors import total_variation
 from helpers.core.steps import finish
 from helpers.style import (
     CONTENT,
+    CONTENTS,
+    EXPERIMENTS,
+    FALLING,
     LUMINANCE,
-    blended_grams,
+    STYLES,
+    distances,
+    experiments,
+    gallery,
     guided_objective,
     style_objective,
+    style_targets,
     style_transfer,
     with_colour_of,
 )
-from helpers.texture import DEPTHS, gram, gram_distance, texture
+from helpers.texture import DEPTHS, gram, gram_distance, statistics_of, texture
 
 
 @pytest.fixture
@@ -47,7 +54,7 @@ def test_the_distance_of_contents_by_hand():
 
 def test_the_objective_is_the_sum_of_its_terms(small, device):
     content, style, image = (pictures(seed=s).to(device) for s in (1, 2, 3))
-    grams = blended_grams(small, [style], [1.0], ["1"])
+    grams = style_targets(small, [style], [1.0], ["1"])
     terms = style_objective(
         small, content, grams, content_layer="4", content_weight=2.0, style_weights={"1": 3.0}, tv_weight=4.0
     )(image)
@@ -62,7 +69,7 @@ def test_the_objective_is_the_sum_of_its_terms(small, device):
 def test_the_gradient_agrees_with_finite_differences(small):
     network = small.double().to("cpu")
     content, style = pictures(size=(8, 8)).double(), pictures(size=(10, 9), seed=2).double()
-    grams = blended_grams(network, [style], [1.0], ["1", "4"])
+    grams = style_targets(network, [style], [1.0], ["1", "4"])
     objective = style_objective(
         network,
         content,
@@ -80,7 +87,7 @@ def test_the_gradient_agrees_with_finite_differences(small):
 def test_mixed_grams_have_the_gradient_of_mixed_losses(small, device):
     styles = [pictures(seed=s).to(device) for s in (2, 3)]
     image = pictures(seed=4).to(device).requires_grad_()
-    mixed = blended_grams(small, styles, [0.3, 0.7], ["4"])["4"]
+    mixed = style_targets(small, styles, [0.3, 0.7], ["4"])["4"]
     g = gram(small.activation(image, "4"))
     (ours,) = torch.autograd.grad((g - mixed).square().sum(), image, retain_graph=True)
     apart = sum(
@@ -102,7 +109,7 @@ def test_guided_by_one_mask_of_ones_it_is_the_plain_objective(small, device):
     content, style, images = pictures(seed=1).to(device), pictures(seed=2).to(device), pictures(2, seed=3).to(device)
     weighing = {"content_layer": "4", "content_weight": 2.0, "tv_weight": 4.0}
     plain = style_objective(
-        small, content, blended_grams(small, [style], [1.0], ["1", "4"]), style_weights={"1": 1.5, "4": 1.5}, **weighing
+        small, content, style_targets(small, [style], [1.0], ["1", "4"]), style_weights={"1": 1.5, "4": 1.5}, **weighing
     )(images)
     ones = torch.ones(1, 40, 48, device=device)
     found = guided_objective(small, content, [style], ones, guided, style_weight=3.0, layers=["1", "4"], **weighing)(
@@ -143,14 +150,15 @@ def test_style_weight_zero_returns_the_content(small, optimiser):
     assert torch.allclose(last.image.cpu(), content, atol=1e-6) and last.losses == {"content": 0}
 
 
-def test_content_weight_zero_is_texture_synthesis(small):
+@pytest.mark.parametrize("statistics", ["gram", "diagonal", "means"])
+def test_content_weight_zero_is_texture_synthesis(small, statistics):
     """From the same noise, of the same weights: step for step the same pictures."""
-    style = pictures(size=(48, 48), seed=2)
+    style = pictures(size=(64, 64), seed=2)
+    asked = {"layers": ["1", "4"], "doubled": False, "statistics": statistics, "steps": 4, "levels": 1, "seed": 7}
     ours = style_transfer(
-        small, pictures(size=(64, 64)), style, 1.0, 0.0, start="noise", layers=["1", "4"], content_layer="4",
-        steps=4, seed=7, doubled=False, levels=1, tv_weight=0.0,
-    )  # fmt: skip
-    theirs = texture(small, style, size=64, steps=4, seed=7, layers=["1", "4"], doubled=False)
+        small, pictures(size=(64, 64)), style, 1.0, 0.0, start="noise", content_layer="4", tv_weight=0.0, **asked
+    )
+    theirs = texture(small, style, size=64, range_weight=0.0, **asked)
     for our, their in zip(ours, theirs, strict=True):
         assert list(our.losses.values()) == pytest.approx(list(their.losses.values()), rel=1e-3)
         assert torch.allclose(our.image, their.image, atol=1e-4)
@@ -230,12 +238,75 @@ def test_levels_end_at_the_full_size_and_count_through(small):
     assert all(step.image.shape == content.shape for step in steps)
 
 
-def test_style_scale_changes_the_target(small):
-    style = photo("brick", 96)
-    one, half = (
-        finish(style_transfer(small, pictures(), style, style_scale=scale, **PICTURE)).losses for scale in (1.0, 0.5)
+def stripes(size, period):
+    """Upright, soft stripes, so many pixels from one to the next."""
+    return (0.5 + 0.4 * ((torch.arange(size) + 0.5) * 2 * torch.pi / period).sin()).expand(1, 3, size, size)
+
+
+def test_the_style_is_resized_once_so_that_a_larger_scale_makes_larger_strokes(small):
+    """Stripes of 32 pixels at four times the content's size are stripes of 8, of 16 at scale 2, of 32 at scale 4."""
+    content = pictures(size=(48, 48))
+    fine = stripes(192, 32)
+    for scale, period in ((1.0, 8), (2.0, 16), (4.0, 32)):
+        run = style_transfer(small, content, fine, style_scale=scale, **PICTURE)
+        by_hand = style_targets(small, [stripes(round(48 * scale), period)], [1.0], ["1", "4"])
+        first = style_objective(
+            small, content, by_hand, content_layer="4", content_weight=0, style_weights={"1": 5.0, "4": 5.0}
+        )(content)
+        found = next(iter(run)).losses
+        for name, term in first.items():
+            assert found[name] == pytest.approx(term.item(), rel=0.1), (scale, name)
+    small_style, large_style = fine[..., ::4, ::4], fine
+    sharp, blurred = (
+        next(iter(style_transfer(small, content, each, style_scale=4.0, **PICTURE))).losses["style 1"]
+        for each in (large_style, small_style)
     )
-    assert one["style 4"] != pytest.approx(half["style 4"], rel=1e-3)
+    assert sharp != pytest.approx(blurred, rel=0.02)  # what was thrown away before does not come back
+
+
+def test_a_size_resizes_the_content(small):
+    content = pictures(size=(96, 120))
+    step = next(iter(style_transfer(small, content, pictures(seed=2), size=60, **PICTURE)))
+    assert torch.equal(step.image.cpu(), resize(content, 60)) and step.image.shape == (1, 3, 48, 60)
+
+
+@pytest.mark.parametrize("statistics", ["gram", "diagonal", "means"])
+def test_statistics_decide_what_is_matched(small, statistics):
+    content, style = pictures(), pictures(seed=2) ** 3
+    asked = PICTURE | {"steps": 30, "content_weight": 0.0, "statistics": statistics}
+    last = finish(style_transfer(small, content, style, 1.0, **asked)).image
+    far = {}
+    for name, image in {"before": content, "after": last.cpu()}.items():
+        pairs = zip(*(small.activations(each, ["1", "4"]).values() for each in (image, resize(style, 48))), strict=True)
+        far[name] = sum(
+            gram_distance(statistics_of(here, statistics), statistics_of(there, statistics)).item()
+            for here, there in pairs
+        )
+    assert far["after"] < 0.05 * far["before"]
+
+
+def test_the_layers_of_a_depth_weigh_less_with_depth(lite0):
+    first = next(iter(style_transfer(lite0, pictures(size=(64, 64)), pictures(seed=2), depth=3, levels=1)))
+    alike = next(
+        iter(style_transfer(lite0, pictures(size=(64, 64)), pictures(seed=2), depth=3, levels=1, weights=[1, 1, 1]))
+    )
+    names = [name for name in first.losses if name.startswith("style")]
+    assert len(names) == 3
+    for name, weight in zip(names, FALLING, strict=False):
+        share = weight / sum(FALLING[:3])
+        assert first.losses[name] == pytest.approx(3 * share * alike.losses[name], rel=1e-4)
+
+
+def test_distances_are_the_terms_of_weight_one(small):
+    content, style, image = pictures(), pictures(size=(20, 24), seed=2), pictures(seed=3)
+    asked = {"content_layer": "4", "layers": ["1", "4"]}
+    found = distances(small, image, content, style, **asked)
+    aims = small.activations(resize(style, 48), ["1", "4"])
+    seen = small.activations(image, ["1", "4"])
+    assert found["content"] == pytest.approx(distance(seen["4"], small.activation(content, "4")).item(), rel=1e-4)
+    far = [gram_distance(gram(seen[layer]), gram(aims[layer])).item() for layer in ("1", "4")]
+    assert found["style"] == pytest.approx(sum(far) / 2, rel=1e-4)
+    assert distances(small, content, content, style, **asked)["content"] == 0
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
@@ -263,6 +334,8 @@ def test_grey_and_transparent_pictures_of_any_size_work(small, mode, tmp_path):
         ({"levels": 0}, ValueError, "levels must be at least 1, not 0"),
         ({"steps": 2, "levels": 3}, ValueError, "steps must be at least 3, not 2"),
         ({"levels": 2}, ValueError, "at least 32 pixels a side at the coarsest of 2 levels"),
+        ({"size": 8}, ValueError, "size must be a whole number of at least 32, not 8"),
+        ({"statistics": "mean"}, ValueError, "statistics must be one of 'gram', 'diagonal', 'means', not 'mean'"),
         ({"start": "grey"}, ValueError, "start must be one of 'content', 'noise', not 'grey'"),
         ({"optimiser": "SGD"}, ValueError, "optimiser must be one of 'L-BFGS', 'Adam', not 'SGD'"),
         ({"content_layer": "9"}, ValueError, "layer '9' is unknown"),
@@ -285,9 +358,54 @@ def test_every_network_has_a_content_layer_among_its_style_layers_depth(untraine
     assert len(network.shape(CONTENT[name])) == 3 and name in DEPTHS
 
 
-def test_the_default_network_puts_a_texture_on_the_cat(lite0):
-    content, style = photo("chelsea", 96), photo("ihc", 96)
-    steps = list(style_transfer(lite0, content, style, steps=25))
-    first, last = steps[0].losses, steps[-1].losses
-    assert first["content"] < 1e-6 and 0 < last["content"] < 1
-    assert sum(v for k, v in last.items() if k != "content") < 0.3 * sum(first.values())
+def test_the_default_network_paints_the_cat_and_keeps_it(lite0):
+    content, style = photo("chelsea", 96), photo("night")
+    before = distances(lite0, content, content, style)["style"]
+    painted = distances(lite0, finish(style_transfer(lite0, content, style, steps=60)).image, content, style)
+    free = finish(style_transfer(lite0, content, style, content_weight=0, steps=60)).image
+    assert painted["content"] < 0.8 < distances(lite0, free, content, style)["content"]
+    assert painted["style"] < 0.3 * before
+
+
+# ── The stored pictures ──
+
+
+def test_the_gallery_has_its_contents_in_its_styles(lite0):
+    tiles, layer = gallery(), CONTENT[lite0.name]
+    assert list(tiles) == [(content, style) for content in CONTENTS for style in STYLES]
+    assert len(CONTENTS) >= 3 and len(STYLES) >= 4
+    kept = {content: photo(content, 256) for content in CONTENTS}
+    seen = {content: lite0.activation(image, layer) for content, image in kept.items()}
+    for (content, style), tile in tiles.items():
+        assert tile.shape == (1, 3, 256, 256)
+        here = lite0.activation(tile, layer)
+        assert min(CONTENTS, key=lambda name: distance(here, seen[name]).item()) == content, (content, style)
+    for content, style in zip((*CONTENTS, CONTENTS[0]), STYLES, strict=True):  # each once: these are slow
+        before = distances(lite0, kept[content], kept[content], photo(style))
+        after = distances(lite0, tiles[content, style], kept[content], photo(style))
+        assert after["content"] < 1 and after["style"] < 0.3 * before["style"], (content, style)  # JPEG adds to both
+
+
+def test_the_stored_experiments_show_what_holds_the_picture_in_place(lite0):
+    tiles, cat = experiments(), photo("chelsea", 192)
+    assert list(tiles) == list(EXPERIMENTS) and all(tile.shape == (1, 3, 192, 192) for tile in tiles.values())
+    far = {
+        name: distances(lite0, tile, cat, photo(EXPERIMENTS[name][0]))
+        for name, tile in tiles.items()
+        if name.startswith("start")
+    }
+    before = distances(lite0, cat, cat, photo("night"))["style"]
+    painted, free = (far[f"start content, content weight {weight}"] for weight in (1, 0))
+    assert painted["content"] < min(0.7, free["content"] - 0.4)
+    assert painted["style"] < 0.15 * before
+    again, gone = (far[f"start noise, content weight {weight}"]["content"] for weight in (1, 0))
+    assert again < 1 < gone
+
+
+@pytest.mark.parametrize("depth", [1, 3, 5])
+def test_in_the_stored_grid_a_larger_ratio_costs_content(lite0, depth):
+    tiles, cat = experiments(), photo("chelsea", 192)
+    rows = [tiles[f"β/α = {ratio}, up to conv{depth}"] for ratio in (1, 10, 100)]
+    layer = CONTENT[lite0.name]
+    contents = distance(lite0.activation(torch.cat(rows), layer), lite0.activation(cat, layer)).tolist()
+    assert contents == sorted(contents)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from helpers.core import networks, photos, registry
+from helpers.core.images import resize
 from helpers.core.networks import Network
 from helpers.texture import (
     DEPTHS,
@@ -14,7 +15,11 @@ from helpers.texture import (
     layer_weights,
     layers_to,
     noise_about,
+    products,
+    shares,
     shifted_objective,
+    signed,
+    statistics_of,
     texture,
     texture_objective,
     twice_as_large,
@@ -51,6 +56,27 @@ def test_gram_does_not_know_where_things_are():
 def test_gram_does_not_depend_on_how_much_of_a_texture_there_is():
     features = torch.rand(1, 4, 5, 6, dtype=torch.float64)
     torch.testing.assert_close(gram(features.tile(1, 1, 2, 3)), gram(features))
+
+
+def test_what_is_left_of_the_gram_matrix_by_hand():
+    features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [0.0, -1.0]]]])
+    assert statistics_of(features, "diagonal").tolist() == [[7.5, 0.5]]  # of the matrix above
+    assert statistics_of(features, "means").tolist() == [[2.5, 0.0]]
+    assert torch.equal(statistics_of(features), gram(features))
+    with pytest.raises(ValueError, match="statistics must be one of 'gram', 'diagonal', 'means', not 'median'"):
+        statistics_of(features, "median")
+
+
+@pytest.mark.parametrize("statistics", ["diagonal", "means"])
+def test_the_objective_of_less_than_the_gram_matrix_written_out(tiny, statistics):
+    torch.manual_seed(0)
+    image, other = torch.rand(1, 3, 9, 8).double(), torch.rand(2, 3, 9, 8).double()
+    term = texture_objective(tiny, image, {"first": 0.5}, statistics=statistics)(other)["first"]
+    maps, aims = tiny.activation(other, "first"), tiny.activation(image, "first")[0]
+    for k in range(2):
+        kept = [[float((m**2 if statistics == "diagonal" else m).mean()) for m in each] for each in (maps[k], aims)]
+        off = sum((a - b) ** 2 for a, b in zip(*kept, strict=True)) / sum(b**2 for b in kept[1])
+        assert float(term[k]) == pytest.approx(0.5 * off)
 
 
 def test_gram_never_mixes_the_items_of_a_batch():
@@ -143,30 +169,92 @@ def test_descend_cuts_what_is_shown_and_not_what_is_optimised():
 
 def test_texture_comes_nearer_step_by_step(lite0, gravel, device):
     network = lite0 if device == "cpu" else networks.load(device=device)
-    run = list(texture(network, gravel, depth=3, size=(64, 48), steps=30))
+    run = list(texture(network, gravel, depth=3, size=(64, 48), levels=1, steps=30))
     assert run[-1].image.shape == (1, 3, 64, 48) and run[-1].image.device.type == device
     assert run[0].image.min() >= 0 and run[-1].image.max() <= 1
-    assert list(run[0].losses) == layers_to(lite0, 3)
+    assert list(run[0].losses) == [*layers_to(lite0, 3), "range"]
     assert sum(run[-1].losses.values()) < 0.1 * sum(run[0].losses.values())
 
 
+def test_coarse_to_fine_each_level_begins_with_the_enlarged_result_of_the_one_before(tiny):
+    image = torch.rand(1, 3, 70, 66, generator=torch.Generator().manual_seed(0)).double()
+    run = list(texture(tiny, image, size=(64, 80), steps=40, layers=["first"], seed=3))
+    coarse = list(texture(tiny, resize(image, (35, 33)), size=(32, 40), steps=10, levels=1, layers=["first"], seed=3))
+    assert [step.index for step in run] == list(range(1, 41)) and {step.total for step in run} == {40}
+    assert all(step.image.shape == (1, 3, 64, 80) for step in run)
+    for step, alone in zip(run[:10], coarse, strict=True):
+        torch.testing.assert_close(step.image, resize(alone.image, (64, 80)))
+    near = texture_objective(tiny, image, {"first": 1.0})
+
+    def objective(images):
+        return {**near(images), "range": 100 * (images - images.clamp(0, 1)).square().mean((1, 2, 3))}
+
+    enlarged = resize(coarse[-1].image, (64, 80))
+    descent = list(descend([objective], enlarged, 30))
+    for step, alone in zip(run[10:], descent, strict=True):
+        assert step.losses == pytest.approx(alone.losses, rel=1e-6)
+    torch.testing.assert_close(run[-1].image, descent[-1].image)
+
+
+@pytest.mark.parametrize(("size", "levels", "as_with"), [(63, 2, 1), ((64, 48), 3, 1), (128, 3, 2)])
+def test_sizes_that_are_too_small_are_left_out(tiny, size, levels, as_with):
+    image = torch.rand(1, 3, 64, 70, generator=torch.Generator().manual_seed(0)).double()
+    runs = [list(texture(tiny, image, size=size, levels=k, steps=8, layers=["first"])) for k in (levels, as_with)]
+    assert [step.losses for step in runs[0]] == [step.losses for step in runs[1]]
+
+
+def test_pixels_stay_in_range_unless_they_may_run_free(lite0):
+    vivid = photos.photo("window", 64)
+    runs = [list(texture(lite0, vivid, 3, 64, steps=60, range_weight=weight))[-1] for weight in (0.0, 100.0)]
+    assert list(runs[0].losses) == layers_to(lite0, 3) and list(runs[1].losses) == [*layers_to(lite0, 3), "range"]
+    objective = texture_objective(lite0, vivid, layer_weights(lite0, layers_to(lite0, 3), None))
+    shown = [float(sum(objective(run.image).values())) for run in runs]  # cut to [0, 1]
+    found = [sum(run.losses.values()) for run in runs]
+    assert shown[0] > 2 * found[0] and shown[0] > 2 * shown[1]
+    assert shown[1] == pytest.approx(found[1], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "levels", "expected"),
+    [(700, 2, [175, 525]), (700, 3, [87, 87, 526]), (700, 1, [700]), (3, 3, [1, 1, 1]), (2, 2, [1, 1])],
+)
+def test_the_finest_level_has_three_quarters_of_the_evaluations(steps, levels, expected):
+    assert shares(steps, levels) == expected
+
+
+def test_the_mean_of_a_product_is_an_entry_of_the_gram_matrix(lite0, gravel):
+    maps = lite0.activation(gravel, "blocks.1")
+    first, second, both = products(lite0, gravel, "blocks.1", 3, 7)
+    assert torch.equal(first, maps[0, 3]) and torch.equal(second, maps[0, 7]) and torch.equal(both, first * second)
+    torch.testing.assert_close(both.mean(), gram(maps)[0, 3, 7])
+    torch.testing.assert_close(products(lite0, gravel, "blocks.1", 5, 5)[2].mean(), gram(maps)[0, 5, 5])
+
+
+def test_signed_maps_are_red_above_zero_and_blue_below():
+    pictures = signed(torch.tensor([[[2.0, -2.0, 0.0, 1.0]], [[0.0, 0.0, 0.0, 0.0]]]))
+    assert pictures.shape == (2, 3, 1, 4)
+    assert pictures[0, :, 0].T.tolist() == [[1, 0, 0], [0, 0, 1], [1, 1, 1], [1, 0.5, 0.5]]
+    assert (pictures[1] == 1).all()
+
+
 def test_several_results_are_those_of_the_seeds_one_by_one(lite0, gravel):
-    both = list(texture(lite0, gravel, depth=2, size=40, steps=6, count=2, seed=5))[-1].image
+    both = list(texture(lite0, gravel, depth=2, size=64, steps=6, count=2, seed=5))[-1].image
     for k in range(2):
-        alone = list(texture(lite0, gravel, depth=2, size=40, steps=6, seed=5 + k))[-1].image
+        alone = list(texture(lite0, gravel, depth=2, size=64, steps=6, seed=5 + k))[-1].image
         assert torch.equal(alone, both[k : k + 1])
     assert not torch.equal(both[0], both[1])
 
 
 def test_only_the_layers_with_weight_count(lite0, gravel):
-    one = list(texture(lite0, gravel, size=40, steps=5, layers=["relu1"]))[-1].image
-    weighted = list(texture(lite0, gravel, size=40, steps=5, layers=["relu1", "blocks.1"], weights=[3, 0]))[-1].image
+    knobs = {"size": 40, "levels": 1, "steps": 5}
+    one = list(texture(lite0, gravel, layers=["relu1"], **knobs))[-1].image
+    weighted = list(texture(lite0, gravel, layers=["relu1", "blocks.1"], weights=[3, 0], **knobs))[-1].image
     torch.testing.assert_close(weighted, one, atol=1e-4, rtol=0)
 
 
 def test_the_global_seed_is_left_alone(lite0, gravel):
     before = torch.get_rng_state()
-    list(texture(lite0, gravel, depth=1, size=32, steps=2))
+    list(texture(lite0, gravel, depth=1, size=64, steps=2))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -208,7 +296,7 @@ def test_average_pooling_keeps_every_shape(untrained, gravel, name):
 
 
 def test_texture_with_average_pooling_differs(untrained, gravel):
-    knobs = {"depth": 2, "size": 32, "steps": 3}
+    knobs = {"depth": 2, "size": 32, "levels": 1, "steps": 3}
     runs = [list(texture(untrained("vgg16_edges"), gravel, pooling=p, **knobs)) for p in ("as trained", "average")]
     assert runs[0][-1].losses != runs[1][-1].losses
 
@@ -232,9 +320,13 @@ def test_every_network_has_five_depths(untrained, name):
         ({"size": 31}, "height must be a whole number of at least 32, not 31"),
         ({"size": (64, 64, 64)}, r"size must be the side of a square, or \(height, width\), not \(64, 64, 64\)"),
         ({"size": 64.0}, r"size must be the side of a square, or \(height, width\), not 64.0"),
-        ({"steps": 2.5}, "steps must be a whole number of at least 1, not 2.5"),
+        ({"steps": 2.5}, "steps must be a whole number of at least 2, not 2.5"),
         ({"count": 0}, "count must be a whole number of at least 1, not 0"),
-        ({"steps": 0}, "steps must be a whole number of at least 1, not 0"),
+        ({"steps": 0, "levels": 1}, "steps must be a whole number of at least 1, not 0"),
+        ({"levels": 0}, "levels must be a whole number of at least 1, not 0"),
+        ({"levels": 2, "steps": 1}, "steps must be a whole number of at least 2, not 1"),
+        ({"range_weight": -1}, "range_weight must be at least 0, not -1"),
+        ({"statistics": "all"}, "statistics must be one of 'gram', 'diagonal', 'means', not 'all'"),
         ({"pooling": "median"}, "pooling must be one of 'as trained', 'average', not 'median'"),
         ({"layers": []}, "layers must name at least one layer"),
         ({"layers": ["relu1", "relu1"]}, "layers must name at least one layer, and each only once"),
@@ -263,6 +355,10 @@ def test_bad_images_are_named_at_once(lite0, gravel):
 def test_the_rest_says_what_it_needs(tiny):
     with pytest.raises(ValueError, match=r"features must have shape \(N, C, H, W\), not \(3, 4\)"):
         gram(torch.zeros(3, 4))
+    with pytest.raises(ValueError, match="channel must be a whole number from 0 to 4 for layer 'first'"):
+        products(tiny, torch.zeros(1, 3, 9, 9).double(), "first", 0, 5)
+    with pytest.raises(ValueError, match="image must be a single picture, not a batch of 2"):
+        products(tiny, torch.zeros(2, 3, 9, 9).double(), "first")
     with pytest.raises(ValueError, match="network tiny has no chosen layers"):
         layers_to(tiny)
     assert layer_weights(tiny, ["first", "second"], [1, 3]) == {"first": 0.25, "second": 0.75}

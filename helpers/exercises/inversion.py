@@ -1,63 +1,16 @@
-"""Lesson 7: inversion."""
+"""Lesson 7: inversion. Its first exercise is in `helpers/exercises/loop.py`."""
 
 import math
 
 import torch
 import torch.nn.functional as F
 
+import helpers.exercises.loop  # noqa: F401  registers exercise 7.1
 from helpers.exercises.calls import NotYet
 from helpers.exercises.exercise import ROUNDED, agrees, compare, exercise, fits, stand_in
 from helpers.exercises.toys import toy
 
-
-@exercise("7.1", "signal_to_noise", cases=[(4, 6, 255.0), (5, 3, 2.0), (6, 7, 1.0)])
-def signal_to_noise(student, draw, height, width, peak):
-    reference = peak * draw.uniform(1, 3, height, width)
-    # every picture errs by another amount, so that the mean over the batch is nobody's
-    images = reference + peak * draw.normal(3, 3, height, width) * draw.tensor([0.02, 0.1, 0.4]).view(3, 1, 1, 1)
-    errors = [one.flatten().tolist() for one in images - reference]
-    mse = [math.fsum(e * e for e in error) / len(error) for error in errors]
-
-    def decibels(values, over=peak**2):
-        return draw.tensor([10 * math.log10(over / value) for value in values])
-
-    truth = decibels(mse)
-    mistakes = {
-        "this is one number for the whole batch; every image has its own": decibels([sum(mse) / 3])[0],
-        "this is the mean over the batch; every image has a number of its own": truth.mean(),
-        "decibels count powers of ten; this is the natural logarithm": truth * math.log(10),
-        "the sign is turned: a smaller error has to give more decibels": -truth,
-        "the peak is squared, as the error is": decibels(mse, over=peak),
-        "the factor is 10 here, since the error under the logarithm is squared already": 2 * truth,
-        "the factor 10 is missing: these are bels": truth / 10,
-        "the errors are added up; take their mean": decibels([m * reference.numel() for m in mse]),
-        "the absolute errors are averaged; square them first": (
-            decibels([math.fsum(map(abs, error)) / len(error) for error in errors])
-        ),
-        "the peak is taken for 1; it is given": decibels(mse, over=1),
-        "the square root of the mean squared error is too much: the peak is squared, too": (
-            decibels(map(math.sqrt, mse))
-        ),
-    }
-    compare(student(images, reference, peak), truth, mistakes)
-
-
-@exercise("7.1", "signal_to_noise")
-def signal_to_noise_by_hand(student, draw):
-    reference = draw.uniform(1, 3, 4, 6)
-    images = reference.repeat(2, 1, 1, 1)
-    images[0].view(-1)[::2] += 0.5  # an error of half the peak in every other number: 10 log10(8) decibels
-    answer, truth = student(images, reference, 1.0), draw.tensor([10 * math.log10(8), math.inf])
-    if fits(answer, truth) and answer[1].isfinite():
-        raise NotYet("equal pictures have an infinite PSNR: add nothing to the error, and cut nothing off")
-    compare(answer, truth)
-
-
-@stand_in("7.1")
-def signal_to_noise_stand_in(images, reference, peak):
-    from helpers.core.images import psnr
-
-    return psnr(images / peak, reference / peak)
+# ── 7.2 ──
 
 
 @exercise("7.2", "feature_distance", cases=[(6, 5, "relu1", "tanh"), (5, 8, "logits", "tanh"), (7, 4, "conv1", "none")])
@@ -108,6 +61,8 @@ def feature_distance_stand_in(network, layer, images, photo):
 
     return distance(network.activation(images, layer), network.activation(photo, layer))
 
+
+# ── 7.3 ──
 
 RESTARTS = [(5, 7, 3.0, 1.5), (6, 4, 6.0, 2.0)]  # height, width, α, β
 WEIGHED = {"feature": (0.0, 0.0), "α-norm": (1.0, 0.0), "TV": (0.0, 1.0)}  # whether λ_α and λ_V are above 0
@@ -251,6 +206,8 @@ def restart_objectives_stand_in(network, layer, images, target, decay, tv, alpha
     features = distance(network.activation(images, layer), target)
     return features + decay * norm(images, network.mean_pixel, alpha) + tv * variation(images, beta)
 
+
+# ── 7.4 ──
 
 SLOPES = [(1.5, 5, 6, False), (1.0, 6, 4, False), (1.5, 6, 5, True), (1.0, 5, 7, True), (3.0, 4, 5, True)]
 

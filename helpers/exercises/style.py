@@ -159,12 +159,12 @@ def _weighed_gradient(
 
 @stand_in("9.2")
 def transfer_gradient_stand_in(network, images, content, style, content_layer, style_layers, share):
-    from helpers.style import blended_grams, style_objective
+    from helpers.style import style_objective, style_targets
 
     loss = style_objective(
         network,
         content,
-        blended_grams(network, [style], [1.0], style_layers, doubled=False),
+        style_targets(network, [style], [1.0], style_layers, doubled=False),
         content_layer=content_layer,
         content_weight=1 - share,
         style_weights=dict.fromkeys(style_layers, share / len(style_layers)),

@@ -1,109 +1,432 @@
 import torch
 import torch.nn.functional as F
 
-# %% 7.1 — not yet: this is one number for the whole batch; every image has its own
+# %% 7.1 — not yet: this is the photo itself; only what the layer says about it may be used
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean()
-    return 10 * torch.log10(peak**2 / mse)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return photo.clamp(0, 1)
 
 
-# %% 7.1 — not yet: this is the mean over the batch; every image has a number of its own
+# %% 7.1 — not yet: this is the start; nothing has moved
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean(dim=(1, 2, 3))
-    return (10 * torch.log10(peak**2 / mse)).mean()
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x.detach().clone().requires_grad_()], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: decibels count powers of ten; this is the natural logarithm
+# %% 7.1 — not yet: this leads uphill: a step goes against the gradient of the objective
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log(peak**2 / mse)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (-features - weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: the sign is turned: a smaller error has to give more decibels
+# %% 7.1 — not yet: only the regulariser pulls: Φ₀ is what the layer says about the photo, whatever x is
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(mse / peak**2)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        target = network.activation(x, layer)
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: the peak is squared, as the error is
+# %% 7.1 — not yet: the regulariser is missing from the objective
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(peak / mse)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        search.zero_grad()
+        features.backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: the factor is 10 here, since the error under the logarithm is squared already
+# %% 7.1 — not yet: the regulariser is summed; take its mean over pixels and colours
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean(dim=(1, 2, 3))
-    return 20 * torch.log10(peak**2 / mse)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().sum()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: the factor 10 is missing: these are bels
+# %% 7.1 — not yet: the regulariser is measured from black; measure it from the network's grey
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean(dim=(1, 2, 3))
-    return torch.log10(peak**2 / mse)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = x.square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: the errors are added up; take their mean
+# %% 7.1 — not yet: the regulariser is measured from 0.5; measure it from the network's own grey
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().sum(dim=(1, 2, 3))
-    return 10 * torch.log10(peak**2 / mse)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - 0.5).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: the absolute errors are averaged; square them first
+# %% 7.1 — not yet: the regulariser has the wrong sign: a picture far from grey must lose by it
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).abs().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(peak**2 / mse)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features - weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: the peak is taken for 1; it is given
+# %% 7.1 — not yet: the feature distance is not divided by the squared length of Φ₀
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(1 / mse)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: the square root of the mean squared error is too much: the peak is squared, too
+# %% 7.1 — not yet: the feature distance is a mean here; divide by the squared length of Φ₀
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean(dim=(1, 2, 3)).sqrt()
-    return 10 * torch.log10(peak**2 / mse)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().mean()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: equal pictures have an infinite PSNR: add nothing to the error, and cut nothing off
+# %% 7.1 — not yet: the feature distance is divided by the length of Φ₀; square that, too
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(peak**2 / (mse + 1e-12))
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.norm()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
-# %% 7.1 — not yet: it calls helpers.core.images.psnr: write the lines yourself
+# %% 7.1 — not yet: the feature distance is divided by what the layer says about x; divide by Φ₀
 
 
-def signal_to_noise(images, reference, peak):
-    from helpers.core.images import psnr
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        phi = network.activation(x, layer)
+        features = (phi - target).square().sum() / phi.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
-    return psnr(images / peak, reference / peak)
+
+# %% 7.1 — not yet: there is a root too many in the feature distance
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).norm() / target.norm()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: these are distances of the pixels; compare what the layer says
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (x - photo).square().sum() / photo.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: these are the class scores; compare what `layer` says
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network(photo)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network(x) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: the gradients of earlier steps are added in; each step has its own
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: the gradient is that of the start, in every step; take a new one
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        if x.grad is None:
+            features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+            regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+            (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: one step too few is made
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(1, steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: one step too many is made
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps + 1):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: it starts from the photo; start from `start`
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = photo.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: this is plain gradient descent; the steps are Adam's
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.SGD([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: values leave [0, 1]: cut the result off
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach()
+
+
+# %% 7.1 — not yet: the picture is cut off on the way, too; only the result is
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+        x.data.clamp_(0, 1)
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: it changes what it was given; work on a copy
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
+
+
+# %% 7.1 — not yet: it calls helpers.core.descent.adam: write the lines yourself
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    from helpers.core.descent import adam
+
+    target, grey = network.activation(photo, layer), network.mean_pixel.view(1, 3, 1, 1)
+
+    def objective(x):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        return {"objective": (features + weight * (x - grey).square().mean())[None]}
+
+    points = adam(objective, start, rate)
+    for _ in range(steps):
+        next(points)
+    return next(points)[0].clamp(0, 1)
+
+
+# %% 7.1 — not yet: it calls helpers.inversion.invert: write the lines yourself
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    from helpers.core.steps import finish
+    from helpers.inversion import invert
+
+    options = {"tv": 0, "decay": weight, "alpha": 2, "relative": False, "space": "pixels"}
+    return finish(invert(network, photo, layer, "Adam", steps=steps, rate=rate, **options)).image
 
 
 # %% 7.2 — not yet: this is one number for the whole batch; every image has its own

@@ -1,6 +1,60 @@
 import torch
 import torch.nn.functional as F
 
+# %% 7.1
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    x = torch.nn.Parameter(start.detach().clone())
+    wanted, grey = network.activation(photo, layer), network.mean_pixel.view(3, 1, 1)
+    search = torch.optim.Adam([x], rate, foreach=False)
+    while steps > 0:
+        search.zero_grad(set_to_none=False)
+        missing = network.activation(x, layer) - wanted
+        total = (missing * missing).sum() / ((wanted * wanted).sum() + 1e-9)
+        total.backward()
+        (weight * ((x - grey) ** 2).mean()).backward()
+        search.step()
+        steps -= 1
+    return x.data.clamp(0.0, 1.0)
+
+
+# %% 7.1
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    def closure():
+        search.zero_grad()
+        features = (network.activation(x, layer) - target).pow(2).sum() / target.pow(2).sum()
+        loss = features + weight * (x - grey).pow(2).mean()
+        loss.backward()
+        return loss
+
+    grey, target = network.mean_pixel.view(1, 3, 1, 1), network.activation(photo, layer)
+    x = torch.tensor(start.tolist(), dtype=start.dtype, device=start.device, requires_grad=True)
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        search.step(closure)
+    return torch.clamp(x, 0, 1)
+
+
+# %% 7.1
+
+
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    grey, wanted = network.mean_pixel[None, :, None, None], network.activation(photo, layer)
+    image, mean, power = start.detach(), torch.zeros_like(start), torch.zeros_like(start)
+    for t in range(1, steps + 1):
+        image = image.detach().requires_grad_()
+        features = (network.activation(image, layer) - wanted).square().sum() / wanted.square().sum()
+        (gradient,) = torch.autograd.grad(features + weight * torch.mean((image - grey) ** 2), image)
+        mean = 0.9 * mean + 0.1 * gradient
+        power = 0.999 * power + 0.001 * gradient**2
+        step = mean / (1 - 0.9**t) / ((power / (1 - 0.999**t)).sqrt() + 1e-8)
+        image = image.detach() - rate * step
+    return image.clamp(min=0, max=1)
+
+
 # %% 7.3
 
 

@@ -1,15 +1,20 @@
 import torch
-import torch.nn.functional as F
 
 # %% 7.1
 
 
-def signal_to_noise(images, reference, peak):
-    found = []
-    for image in images:
-        error = F.mse_loss(image[None], reference).sqrt()
-        found.append(20 * (torch.log10(torch.ones_like(error) * peak) - torch.log10(error)))
-    return torch.stack(found)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    grey = network.mean_pixel[None, :, None, None]
+    with torch.no_grad():
+        wanted = network.activation(photo, layer).flatten()
+    image = torch.nn.Parameter(start.detach().clone())
+    search = torch.optim.Adam([{"params": [image], "lr": rate}])
+    for _ in range(steps):
+        said = network.activation(image, layer).flatten()
+        objective = (said - wanted).norm() ** 2 / wanted.norm() ** 2 + weight * torch.mean((image - grey) ** 2)
+        (image.grad,) = torch.autograd.grad(objective, image)
+        search.step()
+    return image.detach().clamp(min=0, max=1)
 
 
 # %% 7.2

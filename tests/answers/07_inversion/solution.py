@@ -3,9 +3,17 @@ import torch
 # %% 7.1
 
 
-def signal_to_noise(images, reference, peak):
-    mse = (images - reference).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(peak**2 / mse)
+def inversion_loop(network, layer, photo, start, steps, rate, weight):
+    target = network.activation(photo, layer)
+    x = start.clone().requires_grad_()
+    search = torch.optim.Adam([x], lr=rate)
+    for _ in range(steps):
+        features = (network.activation(x, layer) - target).square().sum() / target.square().sum()
+        regulariser = (x - network.mean_pixel.view(1, 3, 1, 1)).square().mean()
+        search.zero_grad()
+        (features + weight * regulariser).backward()
+        search.step()
+    return x.detach().clamp(0, 1)
 
 
 # %% 7.2

@@ -413,16 +413,16 @@ def transfer_gradient(network, images, content, style, content_layer, style_laye
     return torch.autograd.grad(loss, pixels)
 
 
-# %% 9.2 — not yet: it calls helpers.style.blended_grams: write the lines yourself
+# %% 9.2 — not yet: it calls helpers.style.style_targets: write the lines yourself
 
 
 def transfer_gradient(network, images, content, style, content_layer, style_layers, share):
-    from helpers.style import blended_grams, style_objective
+    from helpers.style import style_objective, style_targets
 
     terms = style_objective(
         network,
         content,
-        blended_grams(network, [style], [1.0], style_layers, doubled=False),
+        style_targets(network, [style], [1.0], style_layers, doubled=False),
         content_layer=content_layer,
         content_weight=1 - share,
         style_weights=dict.fromkeys(style_layers, share / len(style_layers)),
