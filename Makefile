@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab check grade test coverage lessons panels attacks notebooks data bench gpu vgg clean
+.PHONY: lab check grade release test coverage lessons panels attacks notebooks data bench gpu vgg clean
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $(ROOT) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_OPTIONS)
@@ -23,6 +23,10 @@ check: $(VENV)/installed
 # a class: make grade SUBMISSIONS=folder, in which every student has a folder; the report goes to grades/
 grade: $(VENV)/installed
 	$(BIN)/python -m helpers.grading $(SUBMISSIONS) $(GRADE_OPTIONS)
+
+# what students get, in release/: make release LESSONS="3 4"
+release: $(VENV)/installed
+	$(BIN)/python -m helpers.grading.release $(LESSONS) $(RELEASE_OPTIONS)
 
 # a file goes to one process: its tests share kernels, browsers and graded classes
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder

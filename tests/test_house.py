@@ -15,6 +15,7 @@ from helpers.core.lessons import LESSONS, ROOT
 HELPERS = ROOT / "helpers"
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 FILES = sorted(HELPERS.rglob("*.py"))
+OTHERS = [path for path in HELPERS.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
 AROUND = {"panels", "exercises", "grading", "plots", "notebooks"}  # stand above the techniques
 WIDGETS = {"ipywidgets", "IPython", "jupyterlab", "nbformat", "nbclient"}
 LONGEST = 400  # lines
@@ -149,7 +150,7 @@ def test_a_notebook_moves_nothing_between_devices(lesson):
 def test_the_wheel_holds_every_room(tmp_path):
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    for path in FILES:
+    for path in [*FILES, *OTHERS]:
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
@@ -158,8 +159,8 @@ def test_the_wheel_holds_every_room(tmp_path):
     (wheel,) = (tmp_path / "made").glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
         file.extractall(tmp_path / "installed")
-    assert sorted((tmp_path / "installed" / "helpers").rglob("*.py")) == sorted(
-        tmp_path / "installed" / path.relative_to(ROOT) for path in FILES
+    assert sorted(path for path in (tmp_path / "installed" / "helpers").rglob("*") if path.is_file()) == sorted(
+        tmp_path / "installed" / path.relative_to(ROOT) for path in [*FILES, *OTHERS]
     )
     everything = [f"helpers.{name}".removesuffix(".__init__") for name in ROOMS if "__main__" not in name]
     source = (

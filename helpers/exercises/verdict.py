@@ -15,12 +15,14 @@ class Verdict:
         outcome: PASSED, BLANK, WRONG or UNJUDGED.
         message: what to look at.
         difference: for a teacher: where the answer differs, with what should stand there; at most 500 characters.
+        share: of the judge's cases that are right, from 0 to 1, where all of them were tried.
     """
 
     number: str
     outcome: str
     message: str = ""
     difference: str = ""
+    share: float = 0.0
 
     def __str__(self):
         return f"Exercise {self.number} — {self.outcome}{f': {self.message}' if self.message else ''}"

@@ -1,4 +1,4 @@
-"""Grade a folder of submissions: one folder a student, with the lessons' notebooks anywhere in it.
+"""Grade a class: a folder with one for each student, or what Canvas or Moodle sends down.
 
 python -m helpers.grading submissions --out grades
 """
@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,9 +23,11 @@ from tqdm import tqdm
 from helpers.core import lessons
 from helpers.core.images import write_atomically
 from helpers.exercises.verdict import UNJUDGED
-from helpers.grading import report, sandbox, submissions
+from helpers.grading import handback, intake, report, sandbox, submissions
 from helpers.grading.answers import Answer
 from helpers.grading.grade import grade, points, ungraded
+from helpers.grading.intake import Student
+from helpers.grading.marks import Rules, marked, overrides_of, rules_of
 
 HELPERS = Path(__file__).parent.parent
 Submit = Callable[..., object]  # (function, *arguments) → a future
@@ -71,20 +73,24 @@ def _our_fault(lesson, answers, error):
     return result | {"problem": why}
 
 
-def grade_all(folder: Path, out: Path, patience: tuple, submit: Submit, wait: Callable, width: int) -> report.Grades:
-    """Grade what is in `folder`; each result is kept in `out/results` as soon as it is there.
+def grade_all(
+    students: Mapping[str, Student], out: Path, patience: tuple, submit: Submit, wait: Callable, width: int
+) -> report.Grades:
+    """Grade what was handed in; each result is kept in `out/results` as soon as it is there.
 
     Args:
+        students: by name.
         patience: seconds for a cell and for a notebook.
         submit, wait, width: where the work is done, see `threads`.
     """
-    grades: report.Grades = {student: {} for student in submissions.students(folder)}
+    grades: report.Grades = {student: {} for student in students}
     names, running = submissions.file_names(grades), {}
     with tqdm(total=len(grades), unit="student", desc="grading") as bar:
 
         def note(student, handed, result):
             said = {"problem": handed.problem, "remark": handed.remark}
-            grades[student][handed.lesson] = result = result | {key: words for key, words in said.items() if words}
+            came = {"handed": {"when": handed.arrived, "late": handed.late}}
+            grades[student][handed.lesson] = result = result | came | {key: said[key] for key in said if said[key]}
             solved = f"{points(result)}/{len(result['verdicts'])}"
             bar.set_postfix_str(f"{report.shortened(student)} {handed.lesson}: {solved}")
 
@@ -101,7 +107,7 @@ def grade_all(folder: Path, out: Path, patience: tuple, submit: Submit, wait: Ca
                 note(student, handed, result)
 
         for student in grades:
-            for handed in submissions.find(folder, student):
+            for handed in submissions.find(students[student].handed_in()):
                 if handed.problem:
                     note(student, handed, ungraded(handed.lesson) if handed.lesson else dict(report.NO_LESSON))
                     continue
@@ -157,18 +163,35 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     work = cluster(options.dask) if options.dask else threads(options.jobs)
     with _nothing_lost(), work as where, _nothing_lost():  # inside too, since leaving `work` would await what runs
-        grades = grade_all(options.submissions, options.out, (options.cell, options.notebook), *where)
+        students = options.handed_in.students
+        grades = grade_all(students, options.out, (options.cell, options.notebook), *where)
+        for worksheet in options.moodle:
+            lesson = handback.lesson_of(worksheet, grades)
+            for student, when in handback.handed_in_at(students, worksheet).items():
+                if lesson in grades.get(student, {}):
+                    grades[student][lesson]["handed"]["when"] = when
+        grades = marked(grades, options.rules, options.overrides)
         report.write(grades, options.out)
+        returned = handback.write(grades, students, options.out, options.canvas, options.moodle)
         print(report.screen(grades))
-        print(f"Written to {options.out}: grades.csv, grades.json and a page for each student.")
+        for line in [*options.handed_in.remarks, *(f"{n}: {s.remark}" for n, s in students.items() if s.remark)]:
+            print(report.plain(line))
+        files = ", ".join(["grades.csv", "grades.json", "class.html", *returned])
+        print(f"Written to {options.out}: {files} and a page for each student.")
     return 0
 
 
 def _options(arguments):
     """What the command line says; what cannot be is refused before anything is started."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.grading", description="Grade a folder of submissions.")
-    parser.add_argument("submissions", type=Path, help="a folder that holds a folder for each student")
+    parser = argparse.ArgumentParser(prog="python -m helpers.grading", description="Grade a class.")
+    parser.add_argument("submissions", type=Path, help="a folder for each student in one folder, or a ZIP of an LMS")
     parser.add_argument("--out", type=Path, default=Path("grades"), help="where the report goes (default: grades)")
+    parser.add_argument("--roster", type=Path, help="CSV of who should be there (default: roster.csv in the folder)")
+    parser.add_argument("--pattern", help='of single files in the folder, such as "{student}_*.ipynb"')
+    parser.add_argument("--rules", type=Path, help="weights, deadlines … (default: grading.toml in the folder)")
+    parser.add_argument("--overrides", type=Path, help="marks set by hand (default: overrides.csv in the folder)")
+    parser.add_argument("--canvas", type=Path, help="the gradebook that Canvas has exported, to be filled in")
+    parser.add_argument("--moodle", type=Path, nargs="+", default=[], help="grading worksheets of Moodle, the same")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks at once (default: all cores)")
     parser.add_argument("--dask", metavar="ADDRESS", help="a dask.distributed scheduler to send the work to")
     parser.add_argument("--cell", type=float, default=20.0, help="processor seconds for an exercise (default: 20)")
@@ -177,8 +200,16 @@ def _options(arguments):
     for name in ("jobs", "cell", "notebook"):
         if not 0 < getattr(options, name) < math.inf:
             parser.error(f"--{name} must be more than 0, not {getattr(options, name)}")
+    for name, usual in (("roster", "roster.csv"), ("rules", "grading.toml"), ("overrides", "overrides.csv")):
+        beside = options.submissions / usual
+        if getattr(options, name) is None and beside.is_file():
+            setattr(options, name, beside)
     try:
-        submissions.students(options.submissions)
+        options.handed_in = intake.read(options.submissions, options.roster, options.pattern)
+        options.rules = rules_of(options.rules) if options.rules else Rules()
+        students = options.handed_in.students
+        options.overrides = overrides_of(options.overrides, students, options.rules) if options.overrides else {}
+        handback.check(options.canvas, options.moodle)
         _usable(options.out, options.submissions)
     except ValueError as error:
         parser.error(str(error))

@@ -17,7 +17,7 @@ from helpers.grading.judge import judge
 from helpers.grading.sandbox import PATIENCE, Limits, started
 
 LARGEST_REPORT = 1_000_000  # bytes of what nbval's process says
-NOTHING = {"outcome": BLANK, "message": "", "nbval": "", "answer": "", "difference": ""}
+NOTHING = {"outcome": BLANK, "message": "", "nbval": "", "answer": "", "difference": "", "share": 0.0}
 
 
 def grade(lesson: int, answers: dict[str, list[Answer]], cell: float = 20.0, notebook: float = 120.0) -> dict:
@@ -30,8 +30,8 @@ def grade(lesson: int, answers: dict[str, list[Answer]], cell: float = 20.0, not
 
     Returns:
         `verdicts` by exercise, each with `outcome` and `message` (the judge's), `nbval`, what the check in the notebook
-        said, `answer`, the source that was judged, and `difference`, where it differs from what is right; and
-        `seconds`, by the clock.
+        said, `answer`, the source that was judged, `difference`, where it differs from what is right, and `share`, how
+        many of the judge's cases it gets right, from 0 to 1; and `seconds`, by the clock.
     """
     start = time.perf_counter()
     result = ungraded(lesson)
@@ -44,6 +44,7 @@ def grade(lesson: int, answers: dict[str, list[Answer]], cell: float = 20.0, not
             "nbval": said.get(verdict.number, "") if verdict.number in answers else "",
             "answer": judgement.source,
             "difference": verdict.difference,
+            "share": float(verdict.share),
         }
     return result | {"seconds": round(time.perf_counter() - start, 1)}
 

@@ -1,24 +1,28 @@
-"""What a teacher gets: a table on the screen, CSV, JSON, and a page for each student."""
+"""What a teacher gets: a table on the screen, CSV, JSON, a page for the class and one for each student."""
 
 import csv
 import html
 import io
 import json
+import os
 import unicodedata
+from collections import Counter
 from pathlib import Path
+from urllib.parse import quote
 
 from helpers.core.images import write_atomically
 from helpers.exercises.exercise import by_number
-from helpers.exercises.verdict import BLANK, PASSED, UNJUDGED
+from helpers.exercises.verdict import BLANK, PASSED, UNJUDGED, WRONG
 from helpers.grading.grade import disagrees
 from helpers.grading.submissions import file_names
 
-# student → lesson → what `grade` returned, with `problem` and `remark` of a Submission where there are such
+# student → lesson → what `grade` returned, with `handed` (when it came, and whether marked as late), with `problem` and
+# `remark` of a Submission where there are such, and with what `marks.marked` adds
 Grades = dict[str, dict[int, dict]]
 NO_LESSON = {"verdicts": {}, "seconds": 0.0}  # at 0, for files that belong to no lesson
 WIDEST = 40  # columns of a name on the screen
+COMMONEST = 3  # mistakes that the page of the class names for an exercise
 JOINERS = "\u200c\u200d"  # within letters of some languages, and within emoji
-SIGNS = {PASSED: 1, UNJUDGED: "?"}  # in the table; 0 for all else
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3em .8em;border-bottom:1px solid #8884;
@@ -26,12 +30,15 @@ vertical-align:top}th{width:2.5em}td[class]{width:7em;white-space:nowrap}
 pre{white-space:pre-wrap;overflow-wrap:anywhere}
 .passed{color:#17803d}.wrong{color:#b3261e}.blank{color:#777}:root{color-scheme:light dark}"""
 
+WIDE = "body{max-width:none}.grid td,.grid th{width:auto;padding:.2em .5em}"
+
 
 def write(grades: Grades, folder: Path) -> None:
-    """Write grades.csv, grades.json and a page for each student into `folder`, each file whole or not at all."""
+    """Write grades.csv, grades.json, class.html and a page for each student, each file whole or not at all."""
     _write(folder / "grades.csv", table(grades))
     _write(folder / "grades.json", json.dumps(grades, indent=1, ensure_ascii=False) + "\n")
     names = file_names(grades)
+    _write(folder / "class.html", class_page(grades, names))
     for student, lessons in grades.items():
         _write(folder / f"{names[student]}.html", page(student, lessons))
 
@@ -48,30 +55,38 @@ def numbers(grades: Grades) -> list[str]:
 
 
 def table(grades: Grades) -> str:
-    """Students × exercises as CSV: 1 solved, 0 not solved, ? not judged, empty for a lesson that was not handed in."""
+    """Students × exercises as CSV: points, ? for what was not judged, nothing for a lesson that was not handed in."""
     columns, file = numbers(grades), io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["student", *columns, "total"])
     for student in sorted(grades):
         verdicts = {n: v for result in grades[student].values() for n, v in result["verdicts"].items()}
-        marks = [SIGNS.get(verdicts[n]["outcome"], 0) if n in verdicts else "" for n in columns]
-        writer.writerow([_harmless(student), *marks, marks.count(1)])
+        marks = [_mark(verdicts[n]) if n in verdicts else "" for n in columns]
+        total = round(sum(mark for mark in marks if isinstance(mark, (int, float))), 2)
+        writer.writerow([_harmless(student), *marks, total])
     return file.getvalue()
+
+
+def _mark(verdict):
+    """The points of an exercise, or a question mark."""
+    if verdict["outcome"] == UNJUDGED and not verdict.get("why"):
+        return "?"
+    return verdict.get("mark", int(verdict["outcome"] == PASSED))
 
 
 def _harmless(name):
     """A name that a spreadsheet does not take for a formula."""
-    return f"'{_plain(name)}" if name.startswith(("=", "+", "-", "@")) else _plain(name)
+    return f"'{plain(name)}" if name.startswith(("=", "+", "-", "@")) else plain(name)
 
 
-def _plain(text):
+def plain(text: str) -> str:
     """Line ends and all that would steer a terminal, spelled out."""
     return "".join(c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text)
 
 
 def shortened(name: str, wide: int = WIDEST) -> str:
     """A name as it is shown on the screen, in so many columns at most."""
-    name = cut = _plain(name)
+    name = cut = plain(name)
     while _columns(cut) > wide - (cut != name):
         cut = cut[:-1]
     return cut if cut == name else f"{cut}…"
@@ -98,7 +113,7 @@ def screen(grades: Grades) -> str:
         cells = [_solved(results[lesson]) if lesson in results else "–" for lesson in lessons]
         name = names[student] + " " * (wide - _columns(names[student]))
         lines.append("  ".join([name, *(f"{cell:>5}" for cell in cells), _solved(*results.values())]))
-    return "\n".join([*lines, *map(_plain, remarks(grades))])
+    return "\n".join([*lines, *map(plain, remarks(grades))])
 
 
 def _solved(*results):
@@ -109,14 +124,14 @@ def _solved(*results):
 
 
 def remarks(grades: Grades) -> list[str]:
-    """A line for every choice among files, file that could not be used, answer that was not judged, and pass that the
-    judge does not confirm.
+    """A line for every choice among files, file that could not be used or came late, answer that was not judged, and
+    pass that the judge does not confirm.
     """
     lines = []
     for student in sorted(grades):
         for lesson, result in sorted(grades[student].items()):
             who = f"{student}, lesson {lesson}" if lesson else student
-            lines += [f"{who}: {result[key]}" for key in ("remark", "problem") if result.get(key)]
+            lines += [f"{who}: {result[key]}" for key in ("remark", "problem", "late") if result.get(key)]
             unjudged = [n for n, verdict in result["verdicts"].items() if verdict["outcome"] == UNJUDGED]
             if unjudged and not result.get("problem"):
                 lines.append(
@@ -137,9 +152,9 @@ def page(student: str, lessons: dict[int, dict]) -> str:
         rows = [_row(number, verdict) for number, verdict in result["verdicts"].items()]
         title = f"Lesson {lesson}: {_solved(result).replace('/', ' of ')}" if lesson else "Other files"
         said = f"<p>{html.escape(result['remark'])}</p>" if result.get("remark") else ""
-        said += f"<p class=wrong>{html.escape(result['problem'])}</p>" if result.get("problem") else ""
+        said += "".join(f"<p class=wrong>{html.escape(result[k])}</p>" for k in ("problem", "late") if result.get(k))
         parts.append(f"<h2>{title}</h2>{said}<table>{''.join(rows)}</table>")
-    name = html.escape(_plain(student))
+    name = html.escape(plain(student))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style>'
         f"<h1>{name}</h1>{''.join(parts)}</html>\n"
@@ -154,4 +169,47 @@ def _row(number, verdict):
     if disagrees(verdict) or verdict["outcome"] == UNJUDGED:
         shown = "\n\n".join(filter(None, (verdict["answer"], verdict["difference"])))
         said += f"<details><summary>the answer, and where it differs</summary><pre>{html.escape(shown)}</pre></details>"
-    return f"<tr><th>{number}<td class={kind}>{verdict['outcome']}<td>{said}"
+    points = ""
+    if verdict.get("why") or verdict.get("of", 1) != 1 or verdict.get("mark", 0) % 1:
+        why = f": {verdict['why']}" if verdict.get("why") else ""
+        points = f"<br><small>{_mark(verdict)} of {verdict['of']:g}{html.escape(why)}</small>"
+    return f"<tr><th>{number}<td class={kind}>{verdict['outcome']}{points}<td>{said}"
+
+
+# ── The class on one page ──
+
+
+def class_page(grades: Grades, names: dict[str, str]) -> str:
+    """What a teacher asks of a class, as HTML: who has what, what was hard, which mistakes came up, what to read.
+
+    Args:
+        names: of the students' pages, see `file_names`.
+    """
+    columns = numbers(grades)
+    verdicts = {
+        student: {n: v for result in lessons.values() for n, v in result["verdicts"].items()}
+        for student, lessons in grades.items()
+    }
+    rows = [
+        f'<tr><th><a href="{html.escape(quote(os.fsencode(names[student])))}.html">{html.escape(plain(student))}</a>'
+        + "".join(f"<td>{_mark(own[n]) if n in own else ''}" for n in columns)
+        + f"<td>{round(sum(v.get('mark', v['outcome'] == PASSED) for v in own.values()), 2):g}"
+        for student, own in sorted(verdicts.items())
+    ]
+    table_ = f"<table class=grid><tr><th>student{''.join(f'<th>{n}' for n in columns)}<th>total{''.join(rows)}</table>"
+    hard = [_exercise(number, [own[number] for own in verdicts.values() if number in own]) for number in columns]
+    said = "".join(f"<li>{html.escape(plain(line))}" for line in remarks(grades))
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>The class</title><style>{STYLE}{WIDE}</style>'
+        "<h1>The class</h1>"
+        f"{table_}<h2>Exercises</h2><table><tr><th>exercise<th>solved<th>the commonest mistakes{''.join(hard)}</table>"
+        f"<h2>To look at</h2><ul>{said or '<li>nothing'}</ul></html>\n"
+    )
+
+
+def _exercise(number, verdicts):
+    """A row: how many solved it, and the three commonest mistakes with their counts."""
+    solved = sum(verdict["outcome"] == PASSED for verdict in verdicts)
+    said = Counter(v["message"] for v in verdicts if v["outcome"] == WRONG and v["message"]).most_common(COMMONEST)
+    mistakes = "<br>".join(f"{count} × {html.escape(plain(message))}" for message, count in said)
+    return f"<tr><th>{number}<td>{solved} of {len(verdicts)}<td>{mistakes}"

@@ -10,16 +10,19 @@ import shutil
 import signal
 import subprocess
 import time
+import zipfile
 from concurrent import futures
 from pathlib import Path
 
+import nbformat
 import pytest
 from classroom import LESSON, STRANGE, command, verdict
 
 from helpers.grading import __main__ as commands
-from helpers.grading import report
+from helpers.grading import intake, report
 from helpers.grading.__main__ import grade_all, main
 from helpers.grading.answers import Answer
+from helpers.grading.assemble import paste
 from helpers.grading.grade import ungraded
 
 PATIENCE = (20.0, 120.0)
@@ -28,7 +31,7 @@ PATIENCE = (20.0, 120.0)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "SUBMISSIONS must be a folder that holds a folder for each student, not nowhere"),
+        (["nowhere"], "SUBMISSIONS must be a folder or a ZIP file of Canvas or Moodle, not nowhere"),
         (["."], "SUBMISSIONS must hold a folder for each student; . holds none"),
         ([".", "--jobs", "0"], "--jobs must be more than 0, not 0"),
         ([".", "--cell", "-1"], "--cell must be more than 0, not -1.0"),
@@ -80,7 +83,7 @@ def test_any_name_is_graded_on_an_old_console(tmp_path, grading):
         (tmp_path / "class" / name).mkdir(parents=True)
     done = grading(tmp_path / "class", "--out", tmp_path / "grades", PYTHONIOENCODING="cp1252")
     assert len(done.stdout.splitlines()) == len(STRANGE) + 2 and "Traceback" not in done.stderr
-    assert len(list((tmp_path / "grades").glob("*.html"))) == len(STRANGE)
+    assert len(list((tmp_path / "grades").glob("*.html"))) == len(STRANGE) + 1
 
 
 def test_a_full_disk_is_one_line(tmp_path, grading):
@@ -119,7 +122,7 @@ class Pretended:
         return future
 
     def __call__(self):
-        return grade_all(self.folder, self.out, PATIENCE, self.submit, futures.wait, 1)
+        return grade_all(intake.read(self.folder).students, self.out, PATIENCE, self.submit, futures.wait, 1)
 
 
 @pytest.fixture
@@ -198,7 +201,8 @@ def test_what_could_not_be_used_and_what_was_chosen_is_in_the_grades(pretended, 
     (folder / "04_saliency.ipynb").write_bytes(b"{")
     grades = pretended()["ann"]
     assert grades[0] == report.NO_LESSON | {
-        "problem": "`work.zip`: this ZIP file is broken: hand in the notebook itself"
+        "handed": {"when": None, "late": None},
+        "problem": "`work.zip`: this ZIP file is broken: hand in the notebook itself",
     }
     assert "2 files for lesson 3" in grades[3]["remark"] and set(outcomes(grades[3])) == {"passed"}
     assert "not JSON" in grades[4]["problem"] and set(outcomes(grades[4])) == {"not attempted"}
@@ -307,3 +311,34 @@ def test_a_change_of_what_a_verdict_rests_on_is_graded_anew(changed, tmp_path, m
     with (copy / changed).open("a") as file:
         file.write("# another line\n")
     assert mark() != before
+
+
+# ── From a platform and back ──
+
+
+def test_a_class_goes_from_a_zip_file_to_a_gradebook_and_marks_follow_the_rules(tmp_path, grading, lesson, solutions):
+    first, *_ = solutions
+    half = {number: source for number, source in solutions.items() if number != first}
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
+        for start, answers in (("doejane_101_1_", solutions), ("liubo_LATE_102_2_", half), ("../evil_103_3_", {})):
+            archive.writestr(f"{start}{LESSON.notebook.name}", nbformat.writes(paste(lesson, answers)))
+    (tmp_path / "roster.csv").write_text("name,id\nJane Doe,101\nBo Liu,102\nAda Lovelace,104\n")
+    where = (tmp_path / "class.zip", "--out", tmp_path / "grades", "--roster", tmp_path / "roster.csv")
+    said = grading(*where).stdout
+    assert "Ada Lovelace: nothing was handed in" in said and "leads out of it and was left out" in said
+    assert "canvas.csv, feedback for class.zip and a page for each student" in said
+
+    def marks():
+        with (tmp_path / "grades" / "grades.csv").open() as file:
+            return {row["student"]: row["total"] for row in csv.DictReader(file)}
+
+    count = len(solutions)
+    assert marks() == {"Jane Doe": f"{count}", "Bo Liu": f"{count - 1}", "Ada Lovelace": "0"}
+    (tmp_path / "rules.toml").write_text(f'[weights]\n"{first}" = 3\n[late]\nper_day = 0.5\n')
+    (tmp_path / "hand.csv").write_text(f"student,exercise,mark,reason\nBo Liu,{first},2,nearly\n")
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "grades" / "results").rglob("*.json")}
+    start = time.monotonic()
+    grading(*where, "--rules", tmp_path / "rules.toml", "--overrides", tmp_path / "hand.csv")
+    print(f"\nother rules, the same verdicts: {time.monotonic() - start:.1f} s")
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept and len(kept) == 2, "nothing was graded again"
+    assert marks() == {"Jane Doe": f"{count + 2}", "Bo Liu": f"{(count - 1) / 2 + 2:g}", "Ada Lovelace": "0"}

@@ -66,7 +66,7 @@ def test_a_page_shows_every_message_and_runs_nothing():
 def test_whatever_a_student_is_called_the_report_is_whole(tmp_path):
     grades = dict.fromkeys(STRANGE.values(), GRADES["=ann"])
     report.write(grades, tmp_path)
-    assert len(list(tmp_path.glob("*.html"))) == len(grades)
+    assert len(list(tmp_path.glob("*.html"))) == len(grades) + 1  # that of the class
     assert json.loads((tmp_path / "grades.json").read_text()).keys() == grades.keys()
     rows = list(csv.reader((tmp_path / "grades.csv").read_text().splitlines()))[1:]
     assert len({row[0] for row in rows}) == len(grades) and {len(row) for row in rows} == {5}
@@ -80,6 +80,7 @@ def test_reports_are_written_whole(tmp_path):
     report.write(GRADES, tmp_path)
     assert json.loads((tmp_path / "grades.json").read_text())["=ann"]["1"]["problem"] == "a problem"
     assert {path.name for path in tmp_path.iterdir()} == {
+        "class.html",
         "grades.csv",
         "grades.json",
         "=ann.html",

@@ -17,7 +17,7 @@ import torch
 from classroom import LESSON
 
 from helpers.exercises.calls import GIVEN, NotAttempted, NotYet
-from helpers.exercises.exercise import find_exercise
+from helpers.exercises.exercise import Check, find_exercise
 from helpers.exercises.toys import toy
 from helpers.grading import sandbox
 from helpers.grading.answers import Answer, answers_of
@@ -441,7 +441,7 @@ def test_a_fault_of_our_own_is_told_as_ours(solutions, answers, monkeypatch):
     def fails(*arguments):
         raise KeyError("ours")
 
-    monkeypatch.setitem(find_exercise(first).checks, "fails", fails)
+    monkeypatch.setitem(find_exercise(first).checks, "fails", Check(fails))
     verdicts = [found.verdict for found in judge(LESSON.number, answers(solutions))]
     assert verdicts[0].outcome == "not judged"
     assert verdicts[0].message == "the grader itself failed on this answer (KeyError: 'ours')"

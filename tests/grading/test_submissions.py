@@ -14,8 +14,9 @@ from classroom import LESSON
 from helpers.core.lessons import LESSONS
 from helpers.exercises.exercise import exercises
 from helpers.grading import answers as answering
-from helpers.grading import submissions
-from helpers.grading.submissions import file_names, find, students
+from helpers.grading import files, intake, submissions
+from helpers.grading.files import in_folder
+from helpers.grading.submissions import file_names, find
 
 NAME = LESSON.notebook.name
 
@@ -38,7 +39,7 @@ def hand_in(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             os.utime(path, (1e9 + 86400 * day,) * 2)
-        return find(tmp_path / "class", student)
+        return find(in_folder(tmp_path / "class" / student))
 
     return write
 
@@ -76,7 +77,7 @@ def test_every_name_is_found(lesson, tmp_path):
             zipped(archive, {name.partition("/")[2]: data})
         else:
             path.write_bytes(data)
-        (found,) = find(tmp_path / "class", f"{i}")
+        (found,) = find(in_folder(tmp_path / "class" / f"{i}"))
         assert (found.lesson, found.name, found.remark, found.problem) == (lesson.number, name, "", "")
         assert len(found.answers) == 2
 
@@ -95,7 +96,7 @@ def test_names_that_are_no_text_are_read_as_well(tmp_path, hand_in):
     student = os.fsdecode(b"\xff\xfeann")
     (found,) = hand_in({os.fsdecode(b"\xe4\r " + NAME.encode()): notebook(3)}, student=student)
     assert (found.lesson, len(found.answers)) == (LESSON.number, 3)
-    assert students(tmp_path / "class") == [student]
+    assert list(intake.read(tmp_path / "class").students) == [student]
 
 
 # ── Of several ──
@@ -180,8 +181,8 @@ def test_links_are_never_followed(tmp_path, hand_in):
     for name, target in ((NAME, NAME), ("work.zip", "deep/work.zip"), ("folder", "deep"), (f"x {NAME}", "nowhere")):
         (tmp_path / "class" / "ben" / name).symlink_to(tmp_path / "class" / "ann" / target)
     (tmp_path / "class" / "cleo").symlink_to(tmp_path / "class" / "ann")
-    assert students(tmp_path / "class") == ["ann", "ben"]
-    other, own = find(tmp_path / "class", "ben")
+    assert list(intake.read(tmp_path / "class").students) == ["ann", "ben"]
+    other, own = find(in_folder(tmp_path / "class" / "ben"))
     assert (other.lesson, own.lesson, own.answers) == (0, 3, {})
     assert "`work.zip`: the file cannot be opened, or is a link" in other.problem
     assert own.problem.count("or is a link (") == 2 and "hand in the file itself" in own.problem
@@ -218,14 +219,14 @@ def test_a_member_that_cannot_be_read_says_so(hand_in, tmp_path, what, problem):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_bomb_is_not_unpacked(hand_in, tmp_path, monkeypatch, method):
-    monkeypatch.setattr(submissions, "LARGEST", 1_000_000)
+    monkeypatch.setattr(files, "LARGEST", 1_000_000)
     monkeypatch.setattr(answering, "LARGEST", 1_000_000)
     (found,) = hand_in({"bomb.zip": zipped(tmp_path / "z", {NAME: bytes(30_000_000)}, method)})
     assert ("larger than" if method == zipfile.ZIP_DEFLATED else "packed in an unusual way") in found.problem
 
 
 def test_a_very_large_zip_file_is_not_opened(hand_in, monkeypatch):
-    monkeypatch.setattr(submissions, "LARGEST_ZIP", 10)
+    monkeypatch.setattr(files, "LARGEST_ZIP", 10)
     (found,) = hand_in({"work.zip": bytes(11)})
     assert found.problem.startswith("`work.zip`: this ZIP file is larger than")
 
@@ -249,7 +250,7 @@ def test_a_folder_that_cannot_be_opened_costs_only_itself(hand_in, tmp_path, mon
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    other, *found = find(tmp_path / "class", "ann")
+    other, *found = find(in_folder(tmp_path / "class" / "ann"))
     assert other.problem == "`closed/`: the folder cannot be opened (PermissionError)"
     assert [each.lesson for each in found] == [3, 5]
 
