@@ -9,12 +9,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 # JupyterLab refuses to run as root unless told that it is meant, as in a container.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+# JupyterLab as .jupyterlab/ has it: it asks nobody for news or a newer version, and offers no extensions of others
+QUIET := --LabApp.app_settings_dir=$(CURDIR)/.jupyterlab --LabApp.extension_manager=readonly
+# CPU=1: torch without CUDA, which saves gigabytes on Linux
+CPU_TORCH := torch torchvision --index-url https://download.pytorch.org/whl/cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab check grade release test coverage lessons panels attacks notebooks data bench gpu vgg clean
+.PHONY: lab install check grade release test coverage lessons panels attacks notebooks data bench gpu vgg clean
 
 lab: $(VENV)/installed
-	$(BIN)/jupyter lab $(ROOT) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_OPTIONS)
+	$(BIN)/jupyter lab $(ROOT) $(QUIET) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_OPTIONS)
+
+# .venv alone; every other target sees to it by itself
+install: $(VENV)/installed
 
 # the exercises of a lesson as you have saved it: make check LESSON=3
 check: $(VENV)/installed
@@ -86,5 +93,6 @@ clean:
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(if $(CPU),$(BIN)/python -m pip install -q $(CPU_TORCH))
 	$(BIN)/python -m pip install -q -e '.[test]'
 	touch $@

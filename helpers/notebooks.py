@@ -5,14 +5,17 @@ python -m helpers.notebooks notebooks/01_filters.ipynb
 """
 
 import argparse
+import os
 import time
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 
-from helpers.core.lessons import LESSONS, Lesson, lesson_of
-from helpers.grading.assemble import check_cells, exercise_cells, from_script, paste
+from helpers.core.lessons import LESSONS, lesson_of
+from helpers.exercises.solutions import solutions
+from helpers.exercises.solved import OFF
+from helpers.grading.assemble import check_cells, exercise_cells, paste
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -36,13 +39,8 @@ def run(path: Path, answers: dict[str, str] | None = None, timeout: int = 600) -
         resources={"metadata": {"path": path.parent}},
         store_widget_state=False,
     )
-    client.execute()
+    client.execute(env=os.environ | {OFF: "1"})
     return normalise(paste(notebook, {number: cell.source for number, cell in exercise_cells(blank).items()}))
-
-
-def solutions(lesson: Lesson) -> dict[str, str]:
-    """The course's answers to the exercises of a lesson, by number."""
-    return {number: source for number, _, source in from_script(lesson.answers / "solution.py")[1]}
 
 
 def unsolved(notebook: nbformat.NotebookNode) -> dict[str, str]:

@@ -7,7 +7,7 @@ right, and by `not yet` where it must not pass, whatever is said.
 from dataclasses import dataclass
 
 from helpers.core.lessons import LESSONS
-from helpers.grading.assemble import from_script
+from helpers.exercises.solutions import from_script
 
 
 @dataclass(frozen=True)

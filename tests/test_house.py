@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -157,6 +158,7 @@ def test_the_wheel_holds_every_room(tmp_path):
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path / "made"]
     subprocess.run([*pip, tmp_path], check=True, capture_output=True)
     (wheel,) = (tmp_path / "made").glob("*.whl")
+    assert wheel.name.split("-")[1] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     with zipfile.ZipFile(wheel) as file:
         file.extractall(tmp_path / "installed")
     assert sorted(path for path in (tmp_path / "installed" / "helpers").rglob("*") if path.is_file()) == sorted(

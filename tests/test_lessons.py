@@ -159,4 +159,4 @@ def test_a_lesson_passes_nbval_offline_cell_by_cell(lesson, tmp_path):
     (memory,) = re.findall(r"^peak of the kernel: (.+) GB$", run.stdout, re.MULTILINE)
     online = "" if without_network() else " (bubblewrap is not here: network left on)"
     print(f"\n{lesson.stem}: {seconds:.0f} s, {memory} GB{online}")
-    assert float(memory) < 3
+    assert float(memory) < 2, "Binder gives no more"

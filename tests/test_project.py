@@ -50,7 +50,27 @@ def test_the_readme_names_every_lesson_network_and_command():
     assert {"lab", "test"} <= set(re.findall(r"make (\w+)", readme))
 
 
+def test_the_version_is_the_same_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    newest = re.search(r"^## (\S+) · (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert citation["version"] == newest[1] == PROJECT["version"] and citation["date-released"] == newest[2]
+
+
+def test_the_citation_is_valid():
+    """By the schema of the Citation File Format 1.2.0: what it requires, and no key that it does not know."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    required = {"authors", "cff-version", "message", "title"}
+    known = {"abstract", "date-released", "keywords", "license", "type", "version"}
+    assert required <= set(citation) <= required | known
+    assert citation["cff-version"] == "1.2.0" and citation["type"] == "software"
+    assert all(set(author) == {"name"} and author["name"] for author in citation["authors"])
+    words = [value for key, value in citation.items() if key not in ("authors", "keywords")]
+    assert all(isinstance(value, str) and value for value in words)
+    assert len(set(citation["keywords"])) == len(citation["keywords"]) > 0
+    assert citation["license"] == PROJECT["license"]
+
+
 def test_every_link_of_the_pages_leads_somewhere():
-    for page in (ROOT / "README.md", ROOT / "data" / "README.md"):
+    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "data" / "README.md"):
         for target in re.findall(r"(?:\]\(|src=\")([^)\"#]+)", page.read_text()):
             assert target.startswith("https://") or (page.parent / target).exists(), (page.name, target)

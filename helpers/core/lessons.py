@@ -1,5 +1,7 @@
-"""The nine lessons: number, name, and where their notebooks, checks and answers lie."""
+"""The nine lessons: number, name, title, and where their notebooks, checks and answers lie."""
 
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,15 @@ class Lesson:
     def notebook(self) -> Path:
         """The lesson as it is given out."""
         return NOTEBOOKS / f"{self.stem}.ipynb"
+
+    @property
+    def title(self) -> str:
+        """The heading of its notebook, without the number; the name where there is no such notebook."""
+        try:
+            first = json.loads(self.notebook.read_text("utf-8"))["cells"][0]["source"]
+        except (OSError, ValueError, LookupError):
+            return self.name
+        return re.sub(r"^# (Lesson )?\d+ · ", "", "".join(first).partition("\n")[0])
 
     @property
     def first_cell(self) -> str:

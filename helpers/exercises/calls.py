@@ -154,7 +154,8 @@ def _room(frame):
     """The module of `helpers` that a frame runs, or None."""
     path = frame.f_code.co_filename
     inside = path.startswith(f"{HELPERS}{os.sep}")
-    return ".".join(Path(path).relative_to(HELPERS).with_suffix("").parts) if inside else None
+    room = ".".join(Path(path).relative_to(HELPERS).with_suffix("").parts) if inside else None
+    return room and room.removesuffix(".__init__")
 
 
 def _is_import(frame):

@@ -1,13 +1,10 @@
-"""Answers into a released lesson: the cells of its exercises and checks, and what a script of answers holds."""
+"""Answers into a released lesson: the cells of its exercises and checks."""
 
 import ast
 import re
 from copy import deepcopy
-from pathlib import Path
 
 from nbformat import NotebookNode
-
-HEADER = re.compile(r"^# %% (\d\.\d+)(?: — (.*))?$", re.MULTILINE)
 
 
 def exercise_cells(notebook: NotebookNode) -> dict[str, NotebookNode]:
@@ -50,12 +47,3 @@ def _imports(source, words):
             node.names = [name for name in node.names if (name.asname or name.name.partition(".")[0]) in words]
             if node.names:
                 yield ast.unparse(node)
-
-
-def from_script(path: Path) -> tuple[str, list[tuple[str, str | None, str]]]:
-    """What a Python file in cells (`# %% 3.1`, `# %% 3.1 — a note`) holds: its imports, and (number, note, source)."""
-    imports, *cells = HEADER.split(Path(path).read_text())
-    return imports, [
-        (number, note, source.strip())
-        for number, note, source in zip(cells[::3], cells[1::3], cells[2::3], strict=True)
-    ]

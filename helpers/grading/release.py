@@ -20,7 +20,7 @@ from helpers.grading.answers import answers_of
 from helpers.grading.bundle import copy, imported, modules, pyproject, whole
 
 HANDOUT = Path(__file__).parent / "handout"
-AROUND = ("LICENSE", ".gitignore", "data/mine/README.md")
+AROUND = ("LICENSE", ".gitignore", ".jupyterlab/page_config.json", "data/mine/README.md")
 # files of data/, and the module of the course that reads them
 READ_BY = {
     "imitation_*.npy": "imitation",
@@ -73,7 +73,7 @@ def _at(module):
 
 def _readme(chosen):
     rows = [
-        f"| {each.number} | {_title(each)} | [{each.notebook.name}](notebooks/{each.notebook.name}) "
+        f"| {each.number} | {each.title} | [{each.notebook.name}](notebooks/{each.notebook.name}) "
         f"| {', '.join(exercises(each.number))} |"
         for each in chosen
     ]
@@ -90,11 +90,6 @@ def _readme(chosen):
 def _listed(words):
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def _title(lesson):
-    first = nbformat.read(lesson.notebook, as_version=4).cells[0].source.splitlines()[0]
-    return re.sub(r"^# (Lesson )?\d+ · ", "", first)
 
 
 def _makefile(chosen, files):

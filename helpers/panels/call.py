@@ -1,5 +1,6 @@
 """The call that a panel shows: Python source that does the same without it."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -50,6 +51,20 @@ def call(function: Callable, arguments: Mapping[str, Code], iterative: bool) -> 
     if len(text) > WIDEST:
         text = f"{name}(\n    " + ",\n    ".join(listed) + ",\n)"
     return "\n".join([*lines, f"result = finish({text})" if iterative else f"result = {text}"])
+
+
+def call_of(function: Callable, knobs: Mapping, constants: Mapping, size, iterative: bool) -> str:
+    """The call with knobs as they stand, in the order of the signature.
+
+    Args:
+        knobs: by parameter name a `helpers.panels.knobs.Knob`.
+        constants: the values of parameters without one.
+        size: how large pictures are loaded, a `helpers.panels.knobs.Size`.
+    """
+    codes = {name: knob.code(knob.value, size) for name, knob in knobs.items()}
+    codes |= {name: written(name, value) for name, value in constants.items()}
+    ordered = {name: codes[name] for name in inspect.signature(function).parameters if name in codes}
+    return call(function, ordered, iterative)
 
 
 def _is_literal(value):

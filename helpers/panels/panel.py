@@ -22,10 +22,11 @@ import ipywidgets
 from ipywidgets import fixed
 
 from helpers.core import images, photos
-from helpers.panels.call import call, name_of, written
+from helpers.panels.call import call_of, name_of
 from helpers.panels.controls import Controls
 from helpers.panels.knobs import Size
 from helpers.panels.look import STYLE
+from helpers.panels.plain import Plain, reason
 from helpers.panels.run import Frame
 from helpers.panels.screen import Screen
 from helpers.panels.signature import make
@@ -42,8 +43,8 @@ def panel(
     longest: int | None = None,
     title: str | None = None,
     **knobs,
-) -> "Panel":
-    """Knobs for `function`, and the picture of what it returns.
+) -> "Panel | Plain":
+    """Knobs for `function`, and the picture of what it returns. Where knobs cannot be turned: the picture alone.
 
     Args:
         function: a technique. One that returns `Iterator[Step]` gets Run and Stop, any other is computed anew
@@ -59,7 +60,12 @@ def panel(
             `mode=["a", "b"]`), an ipywidgets widget, or `fixed(value)` for no control. What is named here comes
             before what is not; seven knobs are open, the others are under "more".
     """
-    return Panel(function, draw, size=size, longest=longest, title=title, **knobs)
+    if size is not None and "size" in inspect.signature(function).parameters:
+        size, knobs["size"] = None, size
+    made, constants = make(function, knobs)
+    parts = function, draw, made, constants, Size(size or 224, longest), title or name_of(function).replace("_", " ")
+    why = reason()
+    return Plain(why, *parts) if why else Panel(*parts)
 
 
 def living() -> list["Panel"]:
@@ -97,15 +103,12 @@ class Panel(ipywidgets.VBox):
 
     _link = None  # until the widgets are built
 
-    def __init__(self, function, draw=None, *, size=None, longest=None, title=None, **knobs):
-        if size is not None and "size" in inspect.signature(function).parameters:
-            size, knobs["size"] = None, size
-        self.function, self.name, self.size = function, name_of(function), Size(size or 224, longest)
-        self.knobs, self.constants = make(function, knobs)
+    def __init__(self, function, draw, knobs, constants, size, title):
+        self.function, self.name, self.size, self.title = function, name_of(function), size, title
+        self.knobs, self.constants = knobs, constants
         self._alive = self._shown = self._quiet = False
         super().__init__(layout={"max_width": "900px"})
         self.add_class("panel")
-        self.title = title or self.name.replace("_", " ")
         self.buttons, self.controls = self._make_buttons(), Controls(self.knobs.values())
         self.uploads = self.controls.uploads
         self.screen = Screen(self.buttons, self.knobs)
@@ -282,10 +285,7 @@ class Panel(ipywidgets.VBox):
 
     @property
     def call(self) -> str:
-        codes = {name: knob.code(knob.value, self.size) for name, knob in self.knobs.items()}
-        codes |= {name: written(name, value) for name, value in self.constants.items()}
-        ordered = {name: codes[name] for name in inspect.signature(self.function).parameters if name in codes}
-        return call(self.function, ordered, self.iterative)
+        return call_of(self.function, self.knobs, self.constants, self.size, self.iterative)
 
     def _show_call(self):
         shown = self.buttons["Show the call"].value

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -14,14 +15,29 @@ from pathlib import Path
 
 import nbformat
 
+from helpers.core.lessons import ROOT
 from helpers.notebooks import KERNEL
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
-SETTINGS = {
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    "apputils-extension/themes": {"theme": "JupyterLab Light"},
-}
+SETTINGS = {"apputils-extension/themes": {"theme": "JupyterLab Light"}}
+# imported by every Python that the server starts: which hosts it asks for, or speaks to
+LISTEN = """
+import sys
+
+def note(event, arguments):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        host = arguments[0]
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    if host not in (None, "", b"", "127.0.0.1", "::1", "localhost", b"127.0.0.1"):
+        with open({log!r}, "a") as file:
+            print(event, host, file=file)
+
+sys.addaudithook(note)
+"""
 
 
 def find_browser() -> str | None:
@@ -29,8 +45,14 @@ def find_browser() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
+def options_of_make() -> list[str]:
+    """How `make lab` sets JupyterLab up, apart from what it opens."""
+    shown = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return re.findall(r"--LabApp\.(?!default_url)\S+", shown)
+
+
 class Lab:
-    """The server. Everything it writes stays in `folder`; notebooks lie in `root`."""
+    """The server, set up as by `make lab`. Everything it writes stays in `folder`; notebooks lie in `root`."""
 
     def __init__(self, folder: Path):
         self.root, settings = folder / "root", folder / "settings"
@@ -39,15 +61,21 @@ class Lab:
             path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(values))
+        self.heard = folder / "heard.log"
+        (folder / "listening").mkdir()
+        (folder / "listening" / "sitecustomize.py").write_text(LISTEN.format(log=str(self.heard)))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.token = secrets.token_hex(16)
         command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}"]
         command += [f"--IdentityProvider.token={self.token}", "--LabApp.expose_app_in_browser=True"]
+        command += options_of_make()
         command += [f"--ServerApp.root_dir={self.root}"] + ["--allow-root"] * (os.geteuid() == 0)
         folders = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
         folders |= {"JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
+        path = [str(folder / "listening"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        folders |= {"PYTHONPATH": os.pathsep.join(path)}
         self.log = (folder / "lab.log").open("w")
         self.process = subprocess.Popen(command, env=os.environ | folders, stdout=self.log, stderr=self.log)
         self._await()
@@ -69,6 +97,10 @@ class Lab:
         request.add_header("Authorization", f"token {self.token}")
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or "null")
+
+    def asked_elsewhere(self) -> list[str]:
+        """The hosts that the server and its kernels have asked for or spoken to, this machine apart."""
+        return self.heard.read_text().splitlines() if self.heard.exists() else []
 
     def end_kernels(self) -> None:
         for session in self.api("sessions"):
@@ -101,14 +133,17 @@ class Page:
     Attributes:
         page: Playwright's page.
         errors: what the browser's console reported as errors.
+        asked: the addresses of all that the page has asked for.
         opened: when the opening began, on `time.perf_counter`.
     """
 
     def __init__(self, browser, lab: Lab, notebook: nbformat.NotebookNode, name: str):
         nbformat.write(without_outputs(notebook), lab.root / name)
         self.errors: list[str] = []
+        self.asked: list[str] = []
         self.page = browser.new_page(viewport={"width": 1400, "height": 1800})
         self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.opened = time.perf_counter()
         self.page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/{name}?reset&token={lab.token}")

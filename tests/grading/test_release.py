@@ -61,10 +61,10 @@ def test_a_release_holds_its_lesson_and_no_other(released):
         "environment.yml",
         "pyproject.toml",
     }
-    assert {name.partition("/")[0] for name in names if "/" in name} == {"data", "helpers", "notebooks"}
+    assert {name.partition("/")[0] for name in names if "/" in name} == {".jupyterlab", "data", "helpers", "notebooks"}
     assert [name for name in names if name.startswith("notebooks/")] == [f"notebooks/{LESSON.notebook.name}"]
     assert (released[3] / "notebooks" / LESSON.notebook.name).read_bytes() == LESSON.notebook.read_bytes()
-    kept = {"__init__", "calls", "exercise", "occlusion", "toys", "verdict"}
+    kept = {"__init__", "calls", "exercise", "occlusion", "solutions", "solved", "toys", "verdict"}
     assert {name for name in names if "exercises/" in name} == {f"helpers/exercises/{name}.py" for name in kept}
     assert (
         "helpers/occlusion.py" in names and not {"helpers/style.py", "helpers/tsne.py", "helpers/notebooks.py"} & names
@@ -170,6 +170,25 @@ def test_every_lesson_alone_has_its_imports_and_its_checks(released):
         lines += [f"Exercise {number} — not attempted" for number in numbers]
         lines.append(f"there is no exercise '0.0'; exercises: {', '.join(numbers)}")
     assert alone(EVERY_LESSON, given).splitlines() == lines
+
+
+SELF_TAUGHT = """
+import json, os, sys
+folder = json.load(sys.stdin)
+sys.path[:0] = [folder, sys.argv[1]]
+os.chdir(folder + "/notebooks")
+from helpers.exercises import progress, solution
+solution("3.1", really=True)
+progress()
+"""
+
+
+def test_it_has_no_solutions_and_knows_its_own_lessons(released):
+    first, *table = alone(SELF_TAUGHT, str(released[3])).splitlines()
+    assert first == "Exercise 3.1: the solutions are not part of this copy of the course."
+    count = len(exercises(3))
+    assert [line.split(" · ")[0] for line in table] == ["3", f"0 of {count} exercises solved"]
+    assert table[0].startswith(f"3 · {LESSON.title} ")
 
 
 CELLS = """

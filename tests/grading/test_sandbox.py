@@ -347,6 +347,19 @@ def test_a_worker_cannot_answer_with_what_the_course_has(lasting_worker, source)
         call(lasting_worker, "f", torch.ones(1))
 
 
+@needs_bubblewrap
+def test_a_worker_sees_no_answers(lasting_worker):
+    path = LESSON.answers / "solution.py"
+    assert path.exists()
+    looks = [f"return open({str(path)!r}).read()", f"import os; return os.listdir({str(path.parents[2])!r})"]
+    looks.append("from helpers.exercises.solutions import find_solution; return find_solution('3.1')")
+    looks.append("from helpers.exercises import solution; return solution('3.1', really=True)")
+    for look in looks:
+        define(lasting_worker, f"def f(x):\n    {look}")
+        with pytest.raises(NotYet, match=r"it (raises|calls helpers\.exercises\.\S+: write)"):
+            call(lasting_worker, "f", torch.ones(1))
+
+
 SCRIBBLES = """
 import os
 
