@@ -233,7 +233,6 @@ def teach(layer: str) -> None:
     kept = {name: values for name, values in last.decoder.state_dict().items() if values.is_floating_point()}
     arrays = {name: values.cpu().numpy().astype(np.float16) for name, values in kept.items()}
     write_atomically(_file(layer), lambda file: np.savez(file, **arrays))
-    _file(layer).chmod(0o644)
     _stored.cache_clear()
     found = ", ".join(
         f"{name} {decibels:.1f} dB"

@@ -125,7 +125,6 @@ def draw(pictures: list[Tensor] | None = None) -> None:
     """Write the file that `gallery` reads. Half an hour on two idle cores, unless the tiles are given."""
     pictures = pictures or [tile(method, name) for method, name in TILES]
     save(grid(torch.cat(pictures), COLUMNS, gap=0), SHEET)
-    SHEET.chmod(0o644)
 
 
 if __name__ == "__main__":

@@ -293,7 +293,6 @@ def draw() -> None:
     for name, layer in product(PICTURES, LAYERS):
         drawn.append(finish(invert(network, photo(name, SIDE), layer, steps=LONG[layer]), f"{name}, {layer}").image)
     save(grid(torch.cat(drawn), columns=len(LAYERS), gap=0), SHEET)
-    SHEET.chmod(0o644)
     for (name, layer), tile in gallery().items():
         print(f"{name}, {layer}: distance {compare(network, layer, tile, photo(name, SIDE))['distance']:.4f}")
 

@@ -393,7 +393,6 @@ def draw() -> None:
         print(f"{name:10} {time.perf_counter() - begin:.1f} s")
         path = photos.PAINTINGS[name].path
         save(painting, path)
-        path.chmod(0o644)
 
 
 if __name__ == "__main__":

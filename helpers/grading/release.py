@@ -25,6 +25,10 @@ AROUND = ("LICENSE", ".gitignore", ".jupyterlab/page_config.json", "data/mine/RE
 READ_BY = {
     "imitation_*.npy": "imitation",
     "portraits.png": "visualisation",
+    "inverses.png": "inversion",
+    "decoder_*.npz": "decoder",
+    "textures.jpg": "exemplars",
+    "style*.jpg": "style",
     "paintings/*.jpg": "core.photos",
 }
 
@@ -93,7 +97,8 @@ def _listed(words):
 
 
 def _makefile(chosen, files):
-    made = [module for module in ("imitation", "visualisation") if _at(module) in files]
+    recipe = (ROOT / "Makefile").read_text("utf-8").partition("\ndata:")[2].partition("\n\n")[0]
+    made = [module for module in re.findall(r"-m helpers\.(\w+)", recipe) if _at(module) in files]
     lines = "".join(f"\n\t$(BIN)/python -m helpers.{module}" for module in made)
     data = f"\n# what the course makes itself, in data/; some minutes\ndata: .venv/installed{lines}\n" if made else ""
     return _filled("Makefile", {"FIRST": chosen[0].notebook.name, "DATA": data, "MADE": " data" if made else ""})
