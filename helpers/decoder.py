@@ -108,7 +108,7 @@ def blank(network: Network, layer: str, seed: int = 0) -> Decoder:
     stride = SIZE // shape[1] if len(shape) == 3 else None
     if stride is not None and (shape[1:] != (SIZE // stride,) * 2 or stride not in (4, 8, 16, 32)):
         raise ValueError(f"layer must be a vector, or a map with places 4, 8, 16 or 32 pixels apart, not {layer!r}")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Decoder(shape[0], stride).to(network.device)
 
@@ -158,11 +158,11 @@ def learn_to_invert(
         watched = network.activation(image.to(network.device), layer)
     for index in range(1, steps + 1):
         search.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * (index - 1) / steps)) / 2
-        chosen = [pictures[i % len(pictures)] for i in range((index - 1) * batch, index * batch)]
-        chosen = resize(torch.stack(chosen), (SIZE, SIZE)).to(network.device)
+        chosen = [pictures[i % len(pictures)][None] for i in range((index - 1) * batch, index * batch)]
+        chosen = torch.cat([resize(picture, (SIZE, SIZE)) for picture in chosen]).to(network.device)
         with torch.no_grad():
             features = network.activation(chosen, layer)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng():
             torch.manual_seed(seed + index)  # what of a vector is left out
             loss = F.mse_loss(decoder(features), chosen)
         search.zero_grad()

@@ -109,7 +109,7 @@ def invert(
         relative: False takes `tv` and `decay` for λ_V and λ_α themselves.
         target: Φ₀ itself, (N, …) as `layer` puts it out, such as one that was put together from those of two photos.
         where: which of the layer's numbers count, 1, and which may become anything, 0: of any shape that multiplies
-            the layer's own, such as (h, w) for places or (C, 1, 1) for channels.
+            the layer's own, such as (h, w) for places or (C, 1, 1) for channels; the same for all images.
 
     Returns:
         Steps with N·restarts images, the restarts of one image side by side. `losses` hold the weighted terms
@@ -138,7 +138,9 @@ def invert(
     if target is not None and tuple(target.shape) != shape:
         raise ValueError(f"target must have the shape of {layer!r} for image, {shape}, not {tuple(target.shape)}")
     if where is not None and not _multiplies(where, shape):
-        raise ValueError(f"where must multiply what {layer!r} puts out, {shape}, but has shape {tuple(where.shape)}")
+        raise ValueError(
+            f"where must multiply what {layer!r} puts out, {(1, *shape[1:])}, but has shape {tuple(where.shape)}"
+        )
     if relative:
         decay, tv = (weight * usual for weight, usual in zip((decay, tv), preset(network, layer), strict=True))
     yield

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.core.arguments import at_least, at_once, single, whole_numbers
+from helpers.core.arguments import at_least, at_once, sides_of, single, whole_numbers
 from helpers.core.images import Image
 from helpers.core.steps import Seed
-from helpers.scanline import Growth, checked_window, in_whole_numbers, nearly_nearest, sides_of
+from helpers.scanline import Growth, checked_window, in_whole_numbers, nearly_nearest
 
 SEED = 3  # the side of the square that is copied first
 FINEST = 1000  # the weight of a window's middle; those of its corners become about 3
@@ -65,6 +65,8 @@ def outward(
 
     picture = _Picture(in_whole_numbers(image), sides, window, float(epsilon), seed)
     total = max(max(first, side - first - SEED) for first, side in zip(picture.corner, sides, strict=True))
+    if total == 0:
+        yield picture.growth(1, 1)  # the seed is all there is
     for index in range(1, total + 1):
         for batch in picture.next_round():
             picture.match(batch)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.core.arguments import at_least, at_once, one_of, single, whole_numbers
+from helpers.core.arguments import at_least, at_once, one_of, sides_of, single, whole_numbers
 from helpers.core.images import Image
 from helpers.core.steps import Seed, Step
 
@@ -99,14 +99,6 @@ def scanline(
                 level.match(batch)
             index += 1
             yield level.growth(index, total, 2 ** (levels - k), sizes[-1])
-
-
-def sides_of(size) -> tuple[int, int]:
-    """(height, width) of a `size` that is that pair, or the side of a square."""
-    sides = (size, size) if isinstance(size, int) else size
-    if not isinstance(sides, (tuple, list)) or len(sides) != 2:
-        raise ValueError(f"size must be the side of a square, or (height, width), not {size}")
-    return tuple(sides)
 
 
 def checked_window(window: int) -> None:

@@ -135,7 +135,7 @@ class Canvas:
         """Polygons (N, K, 2) in colours (N, 3) or (3,), several layers of them: every layer's first, every second …"""
         ready = []
         for outlines, colours in layers:
-            corners = (outlines * self.side).reshape(len(outlines), -1).tolist()
+            corners = (outlines * self.side).reshape(len(outlines), 2 * outlines.shape[1]).tolist()
             tones = (np.broadcast_to(colours, (len(outlines), 3)).clip(0, 1) * 255).round().astype(int)
             ready.append(zip(corners, map(tuple, tones.tolist()), strict=True))
         for parts in zip(*ready, strict=True):

@@ -344,9 +344,8 @@ def _content_layer(network, layer):
 
 def _at_the_size_of(content, style, scale=1.0):
     """The style picture, resized once: its longer side becomes `scale` times that of the content."""
-    size = round(max(content.shape[-2:]) * scale)
-    short = min(style.shape[-2:]) * size / max(style.shape[-2:])
-    return resize(style, size if short >= SMALLEST else round(size * SMALLEST / short))
+    long, short = max(style.shape[-2:]), min(style.shape[-2:])
+    return resize(style, round(max(max(content.shape[-2:]) * scale, SMALLEST * long / short)))
 
 
 # ── What comes with the course ───────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.core.activations import distance
-from helpers.core.arguments import at_least, at_once, channels, one_of, positions, single, whole_numbers
+from helpers.core.arguments import at_least, at_once, channels, one_of, positions, sides_of, single, whole_numbers
 from helpers.core.descent import Objective, lbfgs
 from helpers.core.folding import sharing
 from helpers.core.images import Image, noise, resize
@@ -246,9 +246,7 @@ def texture(
         raise ValueError(
             f"image must have at least {SMALLEST}×{SMALLEST} pixels, not {image.shape[2]}×{image.shape[3]}"
         )
-    sides = (size, size) if isinstance(size, int) else size
-    if not isinstance(sides, (tuple, list)) or len(sides) != 2:
-        raise ValueError(f"size must be the side of a square, or (height, width), not {size}")
+    sides = sides_of(size)
     whole_numbers(SMALLEST, height=sides[0], width=sides[1])
     whole_numbers(1, count=count, levels=levels)
     levels = min(levels, 1 + int(math.log2(min(*sides, *image.shape[-2:]) / SMALLEST)))

@@ -54,7 +54,7 @@ def test_uv_takes_torch_and_torchvision_from_there_and_nothing_else():
 
 def test_make_takes_it_when_asked():
     def shown(*options):
-        make = ["make", "-n", "install", "VENV=build/none", *options]
+        make = ["make", "--no-print-directory", "-n", "install", "VENV=build/none", *options]
         return subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 
     plain, cpu = shown(), shown("CPU=1")

@@ -250,3 +250,11 @@ def _with_words(page, known, names):
         page or "",
         flags=re.MULTILINE,
     )
+
+
+def sides_of(size) -> tuple[int, int]:
+    """(height, width) of a `size` that is that pair, or the side of a square."""
+    sides = (size, size) if isinstance(size, int) else size
+    if not isinstance(sides, (tuple, list)) or len(sides) != 2:
+        raise ValueError(f"size must be the side of a square, or (height, width), not {size}")
+    return tuple(sides)

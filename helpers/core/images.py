@@ -8,6 +8,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,8 @@ from helpers.core import compute
 # In a signature `image: Image` says: shape (N, 3, H, W), values in [0, 1].
 Image = Annotated[Tensor, "image"]
 
+UMASK = os.umask(0o22)  # which can only be read by setting it
+os.umask(UMASK)
 LARGEST = 100_000_000  # pixels; a file that claims more is treated as a decompression bomb
 
 
@@ -252,10 +255,9 @@ def write_atomically(path, write):
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
     os.close(descriptor)
-    umask = os.umask(0)
-    os.umask(umask)
     try:
-        os.chmod(name, 0o666 & ~umask)  # a temporary file would be its maker's alone
+        with suppress(OSError):  # some file systems have no modes
+            os.chmod(name, 0o666 & ~UMASK)  # a temporary file would be its maker's alone
         with open(name, "w+b") as file:  # a full disk may not tell before it is closed
             write(file)
         os.replace(name, path)

@@ -165,8 +165,12 @@ def main(arguments: list[str] | None = None) -> int:
     with _nothing_lost(), work as where, _nothing_lost():  # inside too, since leaving `work` would await what runs
         students = options.handed_in.students
         grades = grade_all(students, options.out, (options.cell, options.notebook), *where)
-        for worksheet in options.moodle:
-            lesson = handback.lesson_of(worksheet, grades)
+        try:
+            about = {worksheet: handback.lesson_of(worksheet, grades) for worksheet in options.moodle}
+        except ValueError as error:
+            print(f"{error}. What has been graded is kept: the same command goes on.", file=sys.stderr)
+            return 2
+        for worksheet, lesson in about.items():
             for student, when in handback.handed_in_at(students, worksheet).items():
                 if lesson in grades.get(student, {}):
                     grades[student][lesson]["handed"]["when"] = when
@@ -174,7 +178,12 @@ def main(arguments: list[str] | None = None) -> int:
         report.write(grades, options.out)
         returned = handback.write(grades, students, options.out, options.canvas, options.moodle)
         print(report.screen(grades))
-        for line in [*options.handed_in.remarks, *(f"{n}: {s.remark}" for n, s in students.items() if s.remark)]:
+        nobody = [name for name in options.rules.extensions if name not in students]
+        for line in [
+            *options.handed_in.remarks,
+            *(f"{name}: {student.remark}" for name, student in students.items() if student.remark),
+            *(f"--rules: an extension is given to {name}, whom this class does not have" for name in nobody),
+        ]:
             print(report.plain(line))
         files = ", ".join(["grades.csv", "grades.json", "class.html", *returned])
         print(f"Written to {options.out}: {files} and a page for each student.")

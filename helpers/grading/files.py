@@ -17,6 +17,7 @@ from helpers.core.lessons import LESSONS
 from helpers.grading.answers import LARGEST, Unreadable
 
 LARGEST_ZIP = 4 * LARGEST  # bytes; its table of contents alone takes memory and time
+MOST_MEMBERS = 50_000  # files in a ZIP file
 NOTEBOOK = re.compile(r"\.ipynb", re.IGNORECASE)
 DISGUISED = re.compile(r"\.(json|txt)$", re.IGNORECASE)  # as some browsers save a notebook
 MADE_OF_IT = re.compile(r"\.(py|html?|pdf)$", re.IGNORECASE)
@@ -97,6 +98,8 @@ def _inside(open_it: Callable[[], BinaryIO], name: str) -> Iterator[File]:
             if file.seek(0, os.SEEK_END) > LARGEST_ZIP:
                 raise Unreadable(f"this ZIP file is larger than the {LARGEST_ZIP / 1e6:.0f} MB that are allowed")
             archive = ZipFile(file)
+            if len(archive.infolist()) > MOST_MEMBERS:
+                raise Unreadable("this ZIP file holds too many files: hand in the notebook itself")
             for info in archive.infolist():
                 if not info.is_dir() and not any(map(hidden, parts(info.filename))):
                     yield from _promising(f"{name}/{info.filename}", partial(_member, archive, info))

@@ -17,7 +17,7 @@ from helpers.core import lessons
 from helpers.core.images import write_atomically
 from helpers.exercises.verdict import UNJUDGED
 from helpers.grading.files import lesson_named
-from helpers.grading.intake import Student, same_name, table
+from helpers.grading.intake import CANVAS, Student, fit, table
 from helpers.grading.report import page
 
 MOODLE_TIMES = ("%A, %d %B %Y, %I:%M %p", "%A, %d %B %Y, %H:%M")  # by this machine's clock
@@ -41,6 +41,8 @@ def check(canvas_export: Path | None, moodle_exports: Sequence[Path]) -> None:
         _exported(canvas_export, "--canvas", "a gradebook that Canvas has exported", ("Student", "ID"))
     for path in moodle_exports:
         _exported(path, "--moodle", "a grading worksheet of Moodle", ("Identifier", "Full name", "Grade"))
+    if len({path.stem for path in moodle_exports}) < len(moodle_exports):
+        raise ValueError("--moodle: two worksheets have the same file name, and so would their results")
 
 
 def write(
@@ -184,7 +186,9 @@ def _row(name, student):
 
 
 def _number_of(student):
-    return next((number for number in sorted(student.ids) if number.isdigit()), "")
+    """The student's number in Canvas, if a ZIP file of Canvas has told it."""
+    found = (CANVAS.fullmatch(f"{start}x") for start in student.places.values())
+    return next((match["id"] for match in found if match), "")
 
 
 def _lessons(grades):
@@ -196,9 +200,11 @@ def _title(lesson):
 
 
 def _who(students, name, number):
-    """The student that a row is about: by number, else by name."""
-    by_number = [each.name for each in students.values() if number and number in each.ids]
-    return next(iter(by_number or [each.name for each in students.values() if same_name(each.name, name)]), "")
+    """The student that a row is about, see `intake.fit`; empty for nobody."""
+    everybody = list(students.values())
+    fits = [fit(each, name, {number} - {""}) for each in everybody]
+    best = max(range(len(fits)), key=fits.__getitem__, default=None)
+    return "" if best is None or not any(fits[best]) else everybody[best].name
 
 
 def _most(grades, lesson):

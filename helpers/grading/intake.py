@@ -9,8 +9,8 @@ import csv
 import io
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -18,9 +18,8 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from helpers.grading.answers import Unreadable
-from helpers.grading.files import File, hidden, in_folder, in_zip, on_disk, opened, parts
+from helpers.grading.files import MOST_MEMBERS, File, hidden, in_folder, in_zip, on_disk, opened, parts
 
-MOST_MEMBERS = 50_000  # files in the ZIP of a class
 LARGEST_TABLE = 20_000_000  # bytes of a roster
 CANVAS = re.compile(r"(?P<name>[^_]+)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<attachment>\d+)_(?P<file>.+)", re.IGNORECASE)
 TRY = re.compile(r"-(\d+)(?=\.\w+$)")  # Canvas calls the second file of one name "file-1.ipynb"
@@ -210,20 +209,19 @@ def _compiled(pattern):
 
 
 def _same_person(found):
-    """Students of several ZIP files and folders, those with the same name and number joined.
+    """Students of several ZIP files and folders, those with the same name joined.
 
-    Canvas numbers people, so one number is one person. Moodle numbers the participants of each assignment anew; there
+    Canvas numbers people, so two numbers are two people. Moodle numbers the participants of each assignment anew; there
     one name is one person, unless a ZIP file has it twice.
     """
-    twice = {
-        (name, place)
-        for (name, place), count in Counter((each.name, place) for each in found for place in each.places).items()
-        if count > 1
-    }
+    numbers = defaultdict(set)
+    for each in found:
+        for place, start in each.places.items():
+            numbers[each.name, place if MOODLE.search(start) else "Canvas"] |= each.ids
+    several = {name for (name, _), ids in numbers.items() if len(ids) > 1}
     joined = {}
     for each in found:
-        alone = any((each.name, place) in twice for place in each.places)
-        key = (each.name, *sorted(each.ids)) if alone else each.name
+        key = (each.name, *(sorted(each.ids) if each.name in several else ()))
         joined[key] = _and(joined[key], each) if key in joined else each
     return list(joined.values())
 
@@ -235,16 +233,26 @@ def _and(one, other):
 
 def _joined(found, listed, checked):
     """Those who handed in, under the names of the roster, and those of the roster who did not."""
-    left = dict(enumerate(found))
+    mine = defaultdict(list)
+    for each in found:
+        fits = [fit(each, name, ids) for name, ids in listed]
+        best = max(range(len(fits)), key=fits.__getitem__, default=None)
+        mine[best if best is not None and any(fits[best]) else None].append(each)
     everybody = []
-    for name, ids in listed:
-        mine = [i for i, each in left.items() if ids & {*each.ids, each.name} or same_name(name, each.name)]
-        student = Student(name, ids=ids)
-        for i in mine:
-            student = _and(student, left.pop(i))
-        everybody.append(student if mine else replace(student, remark="nothing was handed in"))
-    rest = left.values()
-    return [*everybody, *(replace(each, remark="not on the roster") if checked else each for each in rest)]
+    for row, (name, ids) in enumerate(listed):
+        student = Student(name, ids=ids, remark="" if mine[row] else "nothing was handed in")
+        for each in mine[row]:
+            student = _and(student, each)
+        everybody.append(student)
+    return [*everybody, *(replace(each, remark="not on the roster") if checked else each for each in mine[None])]
+
+
+def fit(student: Student, name: str, ids: Set[str]) -> tuple[bool, bool, bool]:
+    """How well a student fits a name and numbers of a table; the greatest of several fits best, and all False not.
+
+    A name counts for more than a number: Moodle's participants and a roster's numbers may be alike by chance.
+    """
+    return same_name(student.name, name), bool(ids & {*student.ids, student.name}), student.name == name
 
 
 def same_name(one: str, other: str) -> bool:
@@ -254,14 +262,12 @@ def same_name(one: str, other: str) -> bool:
 
 def _ways(name):
     """Ways to write a name that count as the same: "Doe, Jane" is "Jane Doe" and Canvas' "doejane"."""
-    words = re.findall(r"\w+", unicodedata.normalize("NFKD", name.replace("_", " ")).casefold())
-    letters = ["".join(c for c in word if not unicodedata.combining(c)) for word in words]
-    ways = {"".join(letters)}
+    plain = "".join(c for c in unicodedata.normalize("NFKD", name.replace("_", " ")) if not unicodedata.combining(c))
+    words = re.findall(r"\w+", plain.casefold())
+    ways = {"".join(words[i:] + words[:i]) for i in range(len(words))}  # whatever of it is the last name
     if "," in name:
         last, _, first = name.partition(",")
         ways |= _ways(f"{first} {last}")
-    elif len(letters) > 1:
-        ways.add("".join([letters[-1], *letters[:-1]]))
     return ways - {""}
 
 

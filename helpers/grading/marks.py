@@ -13,6 +13,7 @@ from pathlib import Path
 from helpers.core.lessons import LESSONS
 from helpers.exercises.exercise import exercises
 from helpers.exercises.verdict import PASSED, UNJUDGED
+from helpers.grading.grade import ungraded
 from helpers.grading.intake import table
 
 DAY = timedelta(days=1)
@@ -76,6 +77,11 @@ def marked(grades: Mapping, rules: Rules, overrides: Overrides) -> dict:
         A copy in which every verdict has `mark` and `of`, points given and points to be had, and `why` where it is not
         plain; and every result that came late has `late`, in words.
     """
+    grades = {student: dict(lessons) for student, lessons in grades.items()}
+    for student, number in overrides:  # a mark may be set by hand where nothing was handed in
+        lesson = int(number.partition(".")[0])
+        if student in grades:
+            grades[student].setdefault(lesson, ungraded(lesson))
     return {
         student: {lesson: _result(student, lesson, result, rules, overrides) for lesson, result in lessons.items()}
         for student, lessons in grades.items()
@@ -209,15 +215,15 @@ def overrides_of(path: Path, students: Mapping, rules: Rules) -> dict[tuple[str,
         ValueError: it cannot be read, or a line names nobody, no exercise, or a mark that cannot be had.
     """
     found = {}
-    for line, row in enumerate(table(path, "--overrides"), start=2):
+    for line, row in enumerate(table(path, "--overrides"), start=1):
         row = {title.strip().casefold(): value.strip() for title, value in row.items()}
-        where, of = f"--overrides: line {line} of {path}", rules.weights.get(row.get("exercise", ""), 1)
+        where, of = f"--overrides: row {line} below the head of {path}", rules.weights.get(row.get("exercise", ""), 1)
         if row.get("student") not in students:
             raise ValueError(f"{where}: no student is called {row.get('student', '')!r}")
         if row.get("exercise") not in exercises():
             raise ValueError(f"{where}: there is no exercise {row.get('exercise', '')!r}")
         try:
-            mark = float(row.get("mark", ""))
+            mark = float(row.get("mark", "").replace(",", "."))
         except ValueError:
             mark = math.nan
         if not 0 <= mark <= of:

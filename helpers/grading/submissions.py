@@ -16,6 +16,7 @@ MOST_FILES, MOST_BYTES = 200, 10 * LARGEST  # that are read of one student
 MOST_NAMED = 5  # files in one line of a report
 SHORT = 80  # bytes of a student's name in the name of a file
 TAKEN = ("class",)  # names of files that are no student's
+UNFIT = re.compile(r"[/\\\0]|^\.+$|-[0-9a-f]{8}$")  # leads elsewhere, or looks like a name that was made unlike others
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ def file_names(students: Collection[str]) -> dict[str, str]:
     count, names = Counter(map(_alike, [*students, *TAKEN])), {}
     for student in students:
         data = os.fsencode(student)
-        plain = len(data) <= SHORT and count[_alike(student)] == 1 and not re.search("-[0-9a-f]{8}$", student)
-        cut = data[:SHORT].decode("utf-8", "ignore")
+        plain = len(data) <= SHORT and count[_alike(student)] == 1 and not UNFIT.search(student)
+        cut = re.sub(r"[/\\\0]", "_", data[:SHORT].decode("utf-8", "ignore"))
         names[student] = student if plain else f"{cut}-{sha256(data).hexdigest()[:8]}"
     return names
 

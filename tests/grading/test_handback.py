@@ -152,6 +152,23 @@ def test_without_an_export_the_numbers_of_the_zip_file_do(tmp_path):
     assert {row["ID"] for row in rows[1:]} == {str(number) for i, (_, number) in enumerate(PEOPLE) if i not in MISSING}
 
 
+def test_a_number_of_the_roster_is_not_taken_for_canvas_own(tmp_path):
+    (tmp_path / "roster.csv").write_text("name,id\nAda Lovelace,100200\n")
+    students = intake.read(canvas_zip(tmp_path / "c.zip"), tmp_path / "roster.csv").students
+    assert students["Ada Lovelace"].ids == {"100", "100200"}
+    assert "Ada Lovelace,100,0" in handback.canvas(graded(students), students)
+
+
+def test_a_row_is_about_its_own_student():
+    students = {name: intake.Student(name, ids=frozenset({number})) for name, number in (("Jane", "12"), ("Bo", "13"))}
+    assert [handback._who(students, *row) for row in (("Bo", "12"), ("Jane", ""), ("", "13"), ("x", "9"))] == [
+        "Bo",
+        "Jane",
+        "Bo",
+        "",
+    ]
+
+
 # ── Moodle ──
 
 

@@ -185,6 +185,41 @@ def test_a_folder_is_matched_by_name_or_login(tmp_path, folder_name):
     assert (found.name, found.remark) == ("Doe, Jane", "")
 
 
+def told(tmp_path, roster, names):
+    """Which of a ZIP file's students each of the class has become, by their numbers there."""
+    (tmp_path / "roster.csv").write_text(roster)
+    path = zipped(tmp_path / "c.zip", dict.fromkeys(names, notebook(1)))
+    students = intake.read(path, tmp_path / "roster.csv").students
+    return {name: sorted(start.split("_")[1] for start in each.places.values()) for name, each in students.items()}
+
+
+def test_nobody_gets_anothers_work(tmp_path):
+    folder = "{}_assignsubmission_file_/" + NAME
+    twins = told(tmp_path, "name,id\nJane Doe,1\nJane Doe,2\n", [folder.format(f"Jane Doe_{i}") for i in (1, 2)])
+    assert twins == {"Jane Doe (1)": ["1"], "Jane Doe (2)": ["2"]}
+    chance = told(tmp_path, "name,id\nJane Doe,12\nBo Liu,13\n", [folder.format("Bo Liu_12")])
+    assert chance == {"Jane Doe": [], "Bo Liu": ["12"]}
+    turned = told(tmp_path, "name\nLi Na\nNa Li\n", [folder.format("Na Li_5"), folder.format("Li Na_6")])
+    assert turned == {"Li Na": ["6"], "Na Li": ["5"]}
+
+
+def test_two_numbers_of_canvas_are_two_people_in_several_files_too(folder):
+    for name, number in (("a", 11), ("b", 22), ("c", 22)):
+        zipped(folder / f"{name}.zip", {f"doejane_{number}_1_{NAME}": notebook(1)})
+    found = intake.read(folder).students
+    assert {name: sorted(each.places) for name, each in found.items()} == {
+        "doejane (11)": ["a.zip"],
+        "doejane (22)": ["b.zip", "c.zip"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "short"), [("Vincent van Gogh", "vangoghvincent"), ("Jane O'Brien", "obrienjane"), ("Éva Kiss", "kisseva")]
+)
+def test_canvas_short_names_are_known_again(tmp_path, name, short):
+    assert told(tmp_path, f"name\n{name}\n", [f"{short}_1_2_{NAME}"]) == {name: ["1"]}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

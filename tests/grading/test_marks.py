@@ -143,11 +143,11 @@ def test_overrides_are_read_and_never_written(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("bob,3.1,1,", "line 3 of .*: no student is called 'bob'"),
-        ("ann,3.9,1,", "line 3 of .*: there is no exercise '3.9'"),
-        ("ann,3.1,2,", "line 3 of .*: the mark must be a number from 0 to 1, not '2'"),
-        ("ann,3.1,,", "line 3 of .*: the mark must be a number from 0 to 1, not ''"),
-        ("ann,3.1,nan,", "line 3 of .*: the mark must be a number from 0 to 1, not 'nan'"),
+        ("bob,3.1,1,", "row 2 below the head of .*: no student is called 'bob'"),
+        ("ann,3.9,1,", "row 2 below the head of .*: there is no exercise '3.9'"),
+        ("ann,3.1,2,", "row 2 below the head of .*: the mark must be a number from 0 to 1, not '2'"),
+        ("ann,3.1,,", "row 2 below the head of .*: the mark must be a number from 0 to 1, not ''"),
+        ("ann,3.1,nan,", "row 2 below the head of .*: the mark must be a number from 0 to 1, not 'nan'"),
     ],
 )
 def test_an_override_that_cannot_be_names_its_line(tmp_path, line, message):
@@ -155,6 +155,13 @@ def test_an_override_that_cannot_be_names_its_line(tmp_path, line, message):
     path.write_text(f"student,exercise,mark,reason\nann,3.1,1,\n{line}\n")
     with pytest.raises(ValueError, match=message):
         overrides_of(path, {"ann": None}, Rules())
+
+
+def test_a_mark_by_hand_needs_no_work(tmp_path):
+    (tmp_path / "o.csv").write_text("student;exercise;mark;reason\n\nben;3.2;0,5;oral exam\n")
+    overrides = overrides_of(tmp_path / "o.csv", {"ben": None}, Rules())
+    found = marked({"ben": {}}, Rules(), overrides)["ben"][3]["verdicts"]
+    assert found["3.2"]["mark"] == 0.5 and found["3.1"]["mark"] == 0
 
 
 def test_what_was_not_handed_in_has_no_marks():

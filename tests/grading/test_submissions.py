@@ -268,6 +268,13 @@ def test_our_own_mistakes_cost_one_file(hand_in, monkeypatch):
 # ── Names of files for students ──
 
 
+def test_no_name_leads_to_another_folder():
+    names = ["../../Jane", "/tmp/x", "A/B", "..", ".", "a\\b", "n\0"]
+    made = file_names(names)
+    assert len(set(made.values())) == len(names)
+    assert not any(re.search(r"[/\\\0]", name) or name.strip(".") == "" for name in made.values())
+
+
 def test_short_names_stay_and_no_two_students_share_one():
     draw, taken = random.Random(0), {"ann", "zoë <b>", "=ann", "x" * 80}
     letters = ["a", "A", "é", "É", "e\u0301", "🎓", "ß", "\udcff", "-", "0", " "]
