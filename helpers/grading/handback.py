@@ -15,20 +15,14 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from helpers.core import lessons
 from helpers.core.images import write_atomically
-from helpers.exercises.verdict import UNJUDGED
 from helpers.grading.files import lesson_named
-from helpers.grading.intake import CANVAS, Student, fit, table
+from helpers.grading.intake import CANVAS, Student, best_fit, fit, from_moodle, table
+from helpers.grading.marks import points
 from helpers.grading.report import page
 
 MOODLE_TIMES = ("%A, %d %B %Y, %I:%M %p", "%A, %d %B %Y, %H:%M")  # by this machine's clock
 # columns of Canvas' gradebook that are no assignment's, and that it wants back
 FIXED = ("Student", "ID", "SIS User ID", "SIS Login ID", "Integration ID", "Root Account", "Section")
-
-
-def points(result: Mapping) -> tuple[float, float]:
-    """Points given for a marked lesson, and points to be had; what was not judged counts for neither."""
-    judged = [v for v in result["verdicts"].values() if v["outcome"] != UNJUDGED or v.get("why")]
-    return round(sum(v["mark"] for v in judged), 2), round(sum(v["of"] for v in judged), 2)
 
 
 def check(canvas_export: Path | None, moodle_exports: Sequence[Path]) -> None:
@@ -57,7 +51,7 @@ def write(
     Canvas' gradebook is written if there is an export, or if a ZIP file came from there.
     """
     made: dict[str, bytes] = {}
-    if canvas_export or any(not _moodles(start) for each in students.values() for start in each.places.values()):
+    if canvas_export or any(not from_moodle(start) for each in students.values() for start in each.places.values()):
         made["canvas.csv"] = canvas(grades, students, canvas_export).encode("utf-8", "replace")
     for path in moodle_exports:
         made[f"moodle {path.stem}.csv"] = moodle(grades, students, path).encode("utf-8", "replace")
@@ -154,7 +148,7 @@ def feedback(grades: Mapping, students: Mapping[str, Student]) -> dict[str, byte
     pages: dict[str, dict[str, str]] = {}
     for name, student in students.items():
         for source, start in student.places.items():
-            own = f"{start}/feedback.html" if _moodles(start) else f"{start}feedback.html"
+            own = f"{start}/feedback.html" if from_moodle(start) else f"{start}feedback.html"
             pages.setdefault(source, {})[own] = page(name, grades[name])
     return {f"feedback for {source}": _zipped(files) for source, files in pages.items()}
 
@@ -165,10 +159,6 @@ def _zipped(files):
         for name, text in files.items():
             archive.writestr(ZipInfo(name), text.encode("utf-8", "replace"), ZIP_DEFLATED)
     return made.getvalue()
-
-
-def _moodles(start):
-    return start.endswith("_assignsubmission_file_")
 
 
 def _exported(path, option, what, columns):
@@ -202,9 +192,8 @@ def _title(lesson):
 def _who(students, name, number):
     """The student that a row is about, see `intake.fit`; empty for nobody."""
     everybody = list(students.values())
-    fits = [fit(each, name, {number} - {""}) for each in everybody]
-    best = max(range(len(fits)), key=fits.__getitem__, default=None)
-    return "" if best is None or not any(fits[best]) else everybody[best].name
+    best = best_fit([fit(each, name, {number} - {""}) for each in everybody])
+    return "" if best is None else everybody[best].name
 
 
 def _most(grades, lesson):

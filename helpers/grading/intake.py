@@ -10,7 +10,7 @@ import io
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -217,7 +217,7 @@ def _same_person(found):
     numbers = defaultdict(set)
     for each in found:
         for place, start in each.places.items():
-            numbers[each.name, place if MOODLE.search(start) else "Canvas"] |= each.ids
+            numbers[each.name, place if from_moodle(start) else "Canvas"] |= each.ids
     several = {name for (name, _), ids in numbers.items() if len(ids) > 1}
     joined = {}
     for each in found:
@@ -235,9 +235,7 @@ def _joined(found, listed, checked):
     """Those who handed in, under the names of the roster, and those of the roster who did not."""
     mine = defaultdict(list)
     for each in found:
-        fits = [fit(each, name, ids) for name, ids in listed]
-        best = max(range(len(fits)), key=fits.__getitem__, default=None)
-        mine[best if best is not None and any(fits[best]) else None].append(each)
+        mine[best_fit([fit(each, name, ids) for name, ids in listed])].append(each)
     everybody = []
     for row, (name, ids) in enumerate(listed):
         student = Student(name, ids=ids, remark="" if mine[row] else "nothing was handed in")
@@ -253,6 +251,17 @@ def fit(student: Student, name: str, ids: Set[str]) -> tuple[bool, bool, bool]:
     A name counts for more than a number: Moodle's participants and a roster's numbers may be alike by chance.
     """
     return same_name(student.name, name), bool(ids & {*student.ids, student.name}), student.name == name
+
+
+def best_fit(fits: Sequence[tuple[bool, ...]]) -> int | None:
+    """Which of several, by what `fit` says of them, or None if none fits; the first of equals."""
+    best = max(range(len(fits)), key=fits.__getitem__, default=None)
+    return best if best is not None and any(fits[best]) else None
+
+
+def from_moodle(start: str) -> bool:
+    """Whether the beginning of a file's name, see `Student.places`, is Moodle's; else it is Canvas'."""
+    return bool(MOODLE.search(start))
 
 
 def same_name(one: str, other: str) -> bool:

@@ -139,6 +139,12 @@ def _kept(handed, rules, student, lesson):
     )
 
 
+def points(result: Mapping) -> tuple[float, float]:
+    """Points given for a marked lesson, and points to be had; what was not judged counts for neither."""
+    judged = [v for v in result["verdicts"].values() if v["outcome"] != UNJUDGED or v.get("why")]
+    return round(sum(v["mark"] for v in judged), 2), round(sum(v["of"] for v in judged), 2)
+
+
 # ── What the teacher has written ──
 
 

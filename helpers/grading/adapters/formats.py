@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from helpers.exercises.verdict import BLANK, PASSED, UNJUDGED
+from helpers.grading.marks import points
 from helpers.grading.report import plain
 
 Results = Mapping[int, dict]  # lesson → result with marks: one student's part of `report.Grades`, see `marks.marked`
@@ -90,9 +91,9 @@ def summary(results: Results, warning: str = "") -> str:
         if result["verdicts"]:
             lines += ["", "| exercise | verdict | points |", "|---|---|---|"]
         for number, verdict in _verdicts({lesson: result}):
-            sign, points = SIGNS.get(verdict["outcome"], "❌"), _of(verdict["mark"], verdict["of"])
-            points = "–" if verdict["outcome"] == UNJUDGED else points
-            lines.append(f"| {number} | {sign} {_escaped(_said(verdict))} | {points} |")
+            sign, worth = SIGNS.get(verdict["outcome"], "❌"), _of(verdict["mark"], verdict["of"])
+            worth = "–" if verdict["outcome"] == UNJUDGED else worth
+            lines.append(f"| {number} | {sign} {_escaped(_said(verdict))} | {worth} |")
     return "\n".join([*lines, *(["", f"For the teacher: {_escaped(warning)}."] if warning else []), ""])
 
 
@@ -101,9 +102,9 @@ def _verdicts(results):
 
 
 def _points(results):
-    """Points given, and points to be had; what was not judged counts for neither."""
-    judged = [verdict for _, verdict in _verdicts(results) if verdict["outcome"] != UNJUDGED]
-    return round(sum(v["mark"] for v in judged), 2), round(sum(v["of"] for v in judged), 2)
+    """Points given, and points to be had, in all."""
+    each = [points(result) for result in results.values()]
+    return round(sum(given for given, _ in each), 2), round(sum(of for _, of in each), 2)
 
 
 def _of(mark, of):
