@@ -1,4 +1,8 @@
-"""Figures. Every function returns a `matplotlib.figure.Figure` made without pyplot, so threads may draw too."""
+"""Figures, made without pyplot, so threads may draw too, and pictures that figures show.
+
+Every function that returns a `matplotlib.figure.Figure` takes `alt`: what is to be seen, in one or two sentences for a
+reader who cannot see it. By default that is made of titles, labels and legends (`helpers/showing.py`).
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +16,8 @@ from torch import Tensor
 
 from helpers.core import compute
 from helpers.core.images import check, grid, to_pil
+from helpers.showing import as_jpeg, takes_alt
+from helpers.showing import described as described  # `plots.described` for what `alt=` does not reach
 
 DPI = 80
 FONT = 9
@@ -21,37 +27,12 @@ def setup(seed: int = 0) -> None:
     """The one line that opens a lesson: `compute.repeatable`, compact figures, and a word on where the work runs."""
     compute.repeatable(seed)
     matplotlib.rcParams.update({"font.size": FONT, "figure.dpi": DPI, "savefig.bbox": "tight"})
-    _show_figures_as_jpeg()
+    as_jpeg()
     where = torch.cuda.get_device_name() if compute.device().type == "cuda" else "the CPU"
     print(f"Running on {where}.")
 
 
-def _show_figures_as_jpeg():
-    """Photographs as PNG would make a notebook ten times as large."""
-    try:
-        shell = get_ipython()
-    except NameError:  # a plain script has no display
-        return
-    from io import BytesIO
-
-    from PIL import Image
-
-    def figure_to_jpeg(figure):
-        file = BytesIO()
-        figure.savefig(file, format="jpeg", dpi=DPI, bbox_inches="tight", pil_kwargs={"quality": 85})
-        return file.getvalue()
-
-    def picture_to_jpeg(picture):
-        file = BytesIO()
-        picture.convert("RGB").save(file, format="JPEG", quality=85)
-        return file.getvalue()
-
-    formatters = shell.display_formatter.formatters
-    for kind, to_jpeg in ((Figure, figure_to_jpeg), (Image.Image, picture_to_jpeg)):
-        formatters["image/jpeg"].for_type(kind, to_jpeg)
-        formatters["image/png"].for_type(kind, lambda _: None)
-
-
+@takes_alt
 def show(images, titles: Sequence[str] | None = None, columns: int | None = None, width: float = 9.0) -> Figure:
     """Pictures side by side, each under its title.
 
@@ -84,6 +65,7 @@ def _tiles(count, columns, width, aspect, titled):
     return figure, axes
 
 
+@takes_alt
 def heat(image: Tensor, maps: Mapping[str, Tensor], cmap: str = "inferno", width: float = 9.0) -> Figure:
     """A photo beside maps of it, each with its own colour bar.
 
@@ -111,6 +93,7 @@ def overlay(image: Tensor, values: Tensor, strength: float = 0.6, cmap: str = "i
     return (1 - strength) * image.detach().cpu() + strength * coloured
 
 
+@takes_alt
 def curves(lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, log: bool = False, first: int = 1) -> Figure:
     """Named lines over the step number, such as the losses of a `Recording`, whose first step is number `first`."""
     figure = Figure(figsize=(6 if len(lines) > 1 else 5, 2.6), layout="constrained")
@@ -126,6 +109,7 @@ def curves(lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, log: 
     return figure
 
 
+@takes_alt
 def responses(image: Tensor, filters: Tensor, maps: Tensor, titles: Sequence[str] | None = None) -> Figure:
     """A photo, and beside it filters above their signed response maps: red above zero, blue below, white zero.
 
@@ -235,6 +219,7 @@ def picture_table(shares: Tensor, heads: Tensor) -> Tensor:
     return grid(torch.cat([torch.ones_like(heads[:1]), heads, rows]), len(heads) + 1)
 
 
+@takes_alt
 def scatter(
     embeddings: Mapping[str, Tensor], labels: Sequence[int], classes: Sequence[str] = (), width: float = 9.0
 ) -> Figure:
@@ -257,6 +242,7 @@ def scatter(
     return figure
 
 
+@takes_alt
 def named(
     embeddings: Mapping[str, Tensor], labels: Sequence[int], classes: Sequence[str], width: float = 11.0
 ) -> Figure:
@@ -279,6 +265,7 @@ def named(
     return figure
 
 
+@takes_alt
 def ranked(rows: Mapping[str, Tensor], own: Tensor, most: int = 60, width: float = 12.0) -> Figure:
     """Rows of shares (N,) side by side as bars, the largest `most` of each in order: `own` in blue, others in orange.
 
@@ -300,6 +287,7 @@ def ranked(rows: Mapping[str, Tensor], own: Tensor, most: int = 60, width: float
     return figure
 
 
+@takes_alt
 def changes(
     image: Tensor,
     maps: Mapping[str, Tensor],
@@ -354,6 +342,7 @@ def _winners(axis, photo, scan, categories):
     axis.legend(fontsize=FONT, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False)
 
 
+@takes_alt
 def response_maps(
     filters: Tensor,
     maps: Tensor,

@@ -37,6 +37,23 @@ def test_a_shipped_lesson_is_tidy(lesson):
 
 
 @EACH
+def test_every_picture_of_a_lesson_says_what_is_to_be_seen(lesson):
+    """Each in its own words; neither is it a file's name, nor what nbconvert writes where nothing is said."""
+    said = {}
+    for cell in nbformat.read(lesson.notebook, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            for kind in (kind for kind in output.get("data", {}) if kind.startswith("image/")):
+                alt = output.metadata.get(kind, {}).get("alt", "").strip()
+                assert len(alt.split()) > 3, f"{cell.id}: {alt!r} says too little"
+                assert not re.search(r"\.(png|jpe?g|gif|svg|webp)\b|No description has been", alt), (
+                    f"{cell.id}: {alt!r}"
+                )
+                assert alt not in said, f"{cell.id} says the same as {said[alt]}: {alt!r}"
+                said[alt] = cell.id
+    assert said
+
+
+@EACH
 def test_a_lesson_has_the_lesson_shape(lesson):
     notebook = nbformat.read(lesson.notebook, as_version=4)
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")

@@ -1,12 +1,10 @@
-"""Figures hold what they are given; the display of a notebook stays small."""
+"""Figures hold what they are given."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
-from matplotlib.figure import Figure
 
 from helpers import plots
 from helpers.ascent import class_ascent
@@ -108,19 +106,6 @@ def test_setup_seeds_and_says_where(capsys):
     plots.setup()
     assert torch.equal(first, torch.rand(3))
     assert capsys.readouterr().out.startswith("Running on ")
-
-
-def test_a_notebook_stores_figures_and_pictures_as_jpeg_only(monkeypatch):
-    shell = InteractiveShell.instance()
-    monkeypatch.setitem(plots.__dict__, "get_ipython", lambda: shell)
-    plots.setup()
-    figure = plots.show(torch.rand(1, 3, 64, 64))
-    assert isinstance(figure, Figure)
-    from helpers.core.images import to_pil
-
-    for shown in (figure, to_pil(torch.rand(1, 3, 8, 8))):
-        data, _ = shell.display_formatter.format(shown)
-        assert data["image/jpeg"][:2] == b"\xff\xd8" and "image/png" not in data
 
 
 def test_responses_are_symmetric_about_zero():
