@@ -305,13 +305,14 @@ def coherence(source: Tensor) -> float:
 
 
 def provenance(source: Tensor, sample_size: tuple[int, int]) -> Tensor:
-    """The map of sources as an image (1, 3, H, W): red grows with the sample's row, green with its column.
+    """The map of sources as an image (1, 3, H, W): the sample's left blue, its right red to yellow, its top dark.
 
     Pieces copied whole show as smooth ramps, new choices as jumps. White where nothing has grown yet.
     """
     height, width = sample_size
     row, column = source[..., 0] / max(height - 1, 1), source[..., 1] / max(width - 1, 1)
-    colours = torch.stack([row, column, 1 - (row + column) / 2])
+    light = (1 + row) / 2  # blue against the rest and dark against light: no place is told by red against green
+    colours = torch.stack([light * column, 0.8 * row, light * (1 - column)])
     return torch.where(source[..., 0] < 0, 1.0, colours)[None].float()
 
 

@@ -206,10 +206,19 @@ def test_provenance_colours_the_corners_of_the_sample():
     corners = torch.tensor([[[0, 0], [0, 9]], [[4, 0], [-1, -1]]])
     colours = provenance(corners, (5, 10))
     assert colours.shape == (1, 3, 2, 2)
-    assert colours[0, :, 0, 0].tolist() == [0, 0, 1]
-    assert colours[0, :, 0, 1].tolist() == [0, 1, 0.5]
-    assert colours[0, :, 1, 0].tolist() == [1, 0, 0.5]
+    assert colours[0, :, 0, 0].tolist() == [0, 0, 0.5]
+    assert colours[0, :, 0, 1].tolist() == [0.5, 0, 0]
+    assert colours[0, :, 1, 0].tolist() == pytest.approx([0, 0.8, 1])
     assert colours[0, :, 1, 1].tolist() == [1, 1, 1]
+
+
+def test_provenance_tells_places_apart_without_red_against_green():
+    """As who has no green cones sees it (Machado, Oliveira & Fernandes 2009), on linear light."""
+    blind = torch.tensor([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]])
+    places = torch.stack(torch.meshgrid(torch.arange(5), torch.arange(5), indexing="ij"), 2)
+    seen = (blind @ provenance(places, (5, 5)).flatten(2)[0] ** 2.2).clamp(0, 1) ** (1 / 2.2)
+    far = torch.cdist(places.flatten(0, 1).float(), places.flatten(0, 1).float()) > 1.5
+    assert torch.cdist(seen.T, seen.T)[far].min() > 0.1
 
 
 def loop_distances(sample, window, weight):
