@@ -21,6 +21,8 @@ from helpers.showing import described as described  # `plots.described` for what
 
 DPI = 80
 FONT = 9
+LINES = ("-", "--", "-.", ":")  # what differs by colour differs by line or mark as well, for every eye
+MARKS = "osv^DPX*<>"
 
 
 def setup(seed: int = 0) -> None:
@@ -98,8 +100,8 @@ def curves(lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, log: 
     """Named lines over the step number, such as the losses of a `Recording`, whose first step is number `first`."""
     figure = Figure(figsize=(6 if len(lines) > 1 else 5, 2.6), layout="constrained")
     axis = figure.subplots()
-    for name, values in lines.items():
-        axis.plot(np.arange(first, first + len(values)), values, label=name)
+    for i, (name, values) in enumerate(lines.items()):
+        axis.plot(np.arange(first, first + len(values)), values, LINES[i % len(LINES)], label=name)
     if log:
         axis.set_yscale("log")
     axis.set(xlabel=xlabel, ylabel=ylabel)
@@ -159,6 +161,11 @@ def framed(images: Tensor, colours: Sequence[str], width: int = 2) -> Tensor:
 def class_colours(labels: Sequence[int]) -> list[str]:
     """A colour for each label, the same for equal labels; from the eleventh label on they repeat."""
     return [f"C{label % 10}" for label in labels]
+
+
+def _mark(label):
+    """A mark for each label: the first hundred differ from each other by colour, by mark or by both."""
+    return {"color": f"C{label % 10}", "marker": MARKS[(label + label // 10) % len(MARKS)], "linewidths": 0}
 
 
 def picture_map(embedding: Tensor, pictures: Tensor, size: int = 900, labels: Sequence[int] | None = None) -> Tensor:
@@ -223,21 +230,21 @@ def picture_table(shares: Tensor, heads: Tensor) -> Tensor:
 def scatter(
     embeddings: Mapping[str, Tensor], labels: Sequence[int], classes: Sequence[str] = (), width: float = 9.0
 ) -> Figure:
-    """Embeddings (N, 2) side by side as coloured points, each under its title; `classes` makes a legend."""
+    """Embeddings (N, 2) side by side as points, a mark and a colour a label; `classes` makes a legend."""
     figure, axes = _tiles(len(embeddings), None, width, 1.0, titled=True)
     labels = torch.as_tensor(labels).cpu().numpy()
     for axis, (title, embedding) in zip(axes, embeddings.items(), strict=True):
         points = embedding.detach().cpu().numpy()
         for label in np.unique(labels):
             name = classes[label] if len(classes) else None
-            axis.scatter(*points[labels == label].T, s=4, linewidths=0, color=f"C{label % 10}", label=name)
+            axis.scatter(*points[labels == label].T, s=14, label=name, **_mark(label))
         axis.set_title(title, fontsize=FONT)
         axis.set_aspect("equal", adjustable="datalim")
         axis.axis("on")
         axis.set(xticks=[], yticks=[])
     if len(classes):
         figure.legend(
-            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=10, markerscale=3, fontsize=7
+            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=10, markerscale=2, fontsize=7
         )
     return figure
 
@@ -246,14 +253,14 @@ def scatter(
 def named(
     embeddings: Mapping[str, Tensor], labels: Sequence[int], classes: Sequence[str], width: float = 11.0
 ) -> Figure:
-    """Embeddings (N, 2) side by side as points, each kind in a colour of its own with its name at its middle."""
+    """Embeddings (N, 2) side by side as points, each kind in its mark and colour with its name at its middle."""
     figure, axes = _tiles(len(embeddings), None, width, 1.0, titled=True)
     labels = torch.as_tensor(labels).cpu().numpy()
     for axis, (title, embedding) in zip(axes, embeddings.items(), strict=True):
         points = embedding.detach().cpu().numpy()
         for label in np.unique(labels):
-            kind, mark = points[labels == label], "os^"[label // 10 % 3]
-            axis.scatter(*kind.T, s=7, linewidths=0, color=f"C{label % 10}", marker=mark, alpha=0.7)
+            kind = points[labels == label]
+            axis.scatter(*kind.T, s=14, alpha=0.7, **_mark(label))
             word = axis.text(
                 *np.median(kind, 0), classes[label], fontsize=FONT, ha="center", va="center", weight="bold"
             )

@@ -50,10 +50,10 @@ class Segmentation:
         return torch.where(self.mask, image.detach().to(self.mask.device), fill)
 
     def marked(self, image: Tensor) -> Tensor:
-        """The picture (1, 3, H, W) with its seeds: the object's in green, the background's under a red veil."""
+        """The picture (1, 3, H, W) with its seeds: the object's in yellow, the background's under a blue veil."""
         image = image.detach().to(self.seeds.device)
-        green, red = image.new_tensor([[0.1, 1.0, 0.1], [1.0, 0.1, 0.1]]).view(2, 1, 3, 1, 1)
-        return torch.where(self.seeds > 0, green, torch.where(self.seeds < 0, 0.5 * image + 0.5 * red, image))
+        yellow, blue = image.new_tensor([[1.0, 0.9, 0.1], [0.1, 0.3, 1.0]]).view(2, 1, 3, 1, 1)
+        return torch.where(self.seeds > 0, yellow, torch.where(self.seeds < 0, 0.5 * image + 0.5 * blue, image))
 
 
 def grabcut(

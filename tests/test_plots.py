@@ -193,6 +193,17 @@ def test_named_islands_carry_their_names_at_their_middle():
     assert len(first.collections) == 2
 
 
+def test_what_differs_by_colour_differs_by_line_or_mark_as_well():
+    (axis,) = plots.curves({name: [1, 2] for name in "abcd"}, "step", "loss").axes
+    assert len({line.get_linestyle() for line in axis.lines}) == 4
+    points, labels, names = torch.rand(20, 2), range(20), [str(i) for i in range(20)]
+    for figure in (plots.scatter({"": points}, labels), plots.named({"": points}, labels, names)):
+        drawn = figure.axes[0].collections
+        marks = [dots.get_paths()[0].vertices.tobytes() for dots in drawn]
+        assert len(set(marks[:10])) == len(set(marks[10:])) == 10
+        assert len({(mark, dots.get_facecolor().tobytes()) for mark, dots in zip(marks, drawn, strict=True)}) == 20
+
+
 def test_ranked_shares_stand_in_order_and_in_two_colours():
     shares = torch.tensor([0.1, 0.5, 0.0, 0.4])
     figure = plots.ranked({"a": shares, "b": shares}, torch.tensor([True, True, False, False]), most=3)

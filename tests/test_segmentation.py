@@ -161,10 +161,10 @@ def test_a_cut_out_keeps_the_object_and_nothing_else():
     assert Segmentation(mask, mask).box == (0, 1, 1, 2)
 
 
-def test_seeds_are_marked_in_green_and_under_red():
+def test_seeds_are_marked_in_yellow_and_under_blue():
     image = torch.full((1, 3, 1, 3), 0.5)
     found = Segmentation(torch.zeros(1, 3, dtype=torch.bool), torch.tensor([[1, 0, -1]], dtype=torch.int8))
-    expected = torch.tensor([[0.1, 1.0, 0.1], [0.5, 0.5, 0.5], [0.75, 0.3, 0.3]])
+    expected = torch.tensor([[1.0, 0.9, 0.1], [0.5, 0.5, 0.5], [0.3, 0.4, 0.75]])
     assert torch.allclose(found.marked(image)[0, :, 0].T, expected)
 
 
