@@ -1,4 +1,8 @@
-"""How figures and pictures are shown in a notebook: as small JPEGs that say in words what is to be seen."""
+"""How figures and pictures are shown in a notebook: as small JPEGs that say in words what is to be seen.
+
+The words are stored beside the picture, as `alt` in the metadata of its kind: there IPython puts those of its own
+pictures, and there nbconvert's classic page looks for them. JupyterLab 4 leaves them in the file.
+"""
 
 import re
 from collections import Counter

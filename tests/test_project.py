@@ -50,6 +50,14 @@ def test_the_readme_names_every_lesson_network_and_command():
     assert {"lab", "test"} <= set(re.findall(r"make (\w+)", readme))
 
 
+def test_the_pictures_of_the_readme_say_what_is_to_be_seen():
+    readme = (ROOT / "README.md").read_text()
+    alternatives = re.findall(r'<img [^>]*alt="([^"]*)"|!\[([^\]]*)\]', readme)
+    said = ["".join(each) for each in alternatives]
+    assert len(said) == readme.count("<img ") + readme.count("![") == len(set(said)) > 9
+    assert all(len(words.split()) > 3 for words in said)
+
+
 def test_the_version_is_the_same_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     newest = re.search(r"^## (\S+) · (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
