@@ -194,8 +194,8 @@ def test_named_islands_carry_their_names_at_their_middle():
 
 
 def test_what_differs_by_colour_differs_by_line_or_mark_as_well():
-    (axis,) = plots.curves({name: [1, 2] for name in "abcd"}, "step", "loss").axes
-    assert len({line.get_linestyle() for line in axis.lines}) == 4
+    (axis,) = plots.curves({name: [1, 2] for name in "abcdefg"}, "step", "loss").axes
+    assert len({(line.get_linestyle(), line.get_linewidth()) for line in axis.lines}) == 7
     points, labels, names = torch.rand(20, 2), range(20), [str(i) for i in range(20)]
     for figure in (plots.scatter({"": points}, labels), plots.named({"": points}, labels, names)):
         drawn = figure.axes[0].collections
