@@ -144,7 +144,7 @@ def test_where_nothing_can_be_turned_the_film_is_one_picture():
 
 # ── Which knob ──
 
-Few, Many = Literal["a", "b"], Literal["a", "b", "c", "d", "e"]
+Few, Many = Literal["a", "b", "c"], Literal["a", "b", "c", "d"]
 Range = Annotated[int, (0, 9, 1)]
 
 

@@ -19,7 +19,7 @@ MIME = "application/vnd.seeing-convnets.film+json"
 MOST = 14  # frames of a film; the one at the lesson's settings may come in addition
 DRAWN = 48  # steps from which those of a film are chosen
 LARGEST = 45_000  # bytes of a frame
-MANY = 5  # entries of a menu that is turned before shorter ones
+MANY = 4  # entries of a menu that is turned before shorter ones
 EFFORT = ("size", "steps")  # how much is computed, not what
 
 
