@@ -24,6 +24,10 @@ def filming(monkeypatch):
     monkeypatch.setenv("PANELS", "film")
 
 
+Few, Many = Literal["a", "b", "c"], Literal["a", "b", "c", "d"]
+Range = Annotated[int, (0, 9, 1)]
+
+
 def filmed(made):
     """The film of a panel, as it is after a way through JSON, and its frames' pictures."""
     ((data, metadata),) = made.outputs()
@@ -92,11 +96,19 @@ def test_a_knob_goes_from_end_to_end_through_the_lessons_value_and_back():
     call = made.call
     bundle, pictures = filmed(made)
     values = [0, 0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
-    assert bundle["knob"] == "by" and bundle["settings"] == {"by": "0.35"}, "a knob that is hidden is none"
+    assert bundle["knob"] == "by" and bundle["settings"] == {"by": "0.35"}
     assert labels(bundle) == [f"by = {value:g}" for value in values] and bundle["start"] == 4
     assert [level(picture) for picture in pictures] == pytest.approx(values, abs=0.01)
     assert [frame["text"] for frame in bundle["frames"]][3:6] == ["0.3", "0.3", "0.4"]
     assert made.call == call and made.outputs()[0][0][film.MIME] == bundle
+
+
+def test_a_knob_that_is_hidden_is_no_setting():
+    def corner(image: Image, few: Few = "a"):
+        return image[..., :32, :32]
+
+    bundle, _ = filmed(panel(corner, image=fixed("coffee")))
+    assert bundle["settings"] == {"few": "a"} and "coffee" not in bundle["alt"] and 'photo("coffee"' in bundle["call"]
 
 
 def test_a_value_that_is_refused_is_left_out_and_a_fault_is_not():
@@ -143,9 +155,6 @@ def test_where_nothing_can_be_turned_the_film_is_one_picture():
 
 
 # ── Which knob ──
-
-Few, Many = Literal["a", "b", "c"], Literal["a", "b", "c", "d"]
-Range = Annotated[int, (0, 9, 1)]
 
 
 def one(size: Range = 3, few: Few = "a", by: Range = 3, many: Many = "b"): ...
