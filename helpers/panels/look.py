@@ -44,6 +44,9 @@ STYLE = """<style>
 .panel-curve polyline { fill: none; stroke: var(--jp-brand-color1); stroke-width: 1.5; }
 </style>"""
 
+WIDEST = 860  # pixels of a picture; the whole panel fits 900
+NARROWEST = 240  # pixels below which a picture does not become smaller for its file's sake
+
 # Parameters that take less memory when they are lower.
 LOWER = ("size", "batch", "batch_size", "count", "samples", "octaves", "scale", "steps", "width", "height")
 
@@ -74,6 +77,32 @@ def to_picture(shown: Any) -> pillow.Image:
 def to_jpeg(picture: pillow.Image) -> bytes:
     file = BytesIO()
     picture.save(file, format="JPEG", quality=90)
+    return file.getvalue()
+
+
+def shown_width(picture: pillow.Image) -> int:
+    """How many pixels wide a picture is shown: a small one is easier to see when it is not."""
+    wide, high = picture.size
+    return min(WIDEST, max(wide, 400 if wide >= high else round(400 * wide / high)))
+
+
+def fitted(pictures: Sequence[pillow.Image], most: int, quality: int = 80) -> list[bytes]:
+    """Pictures as JPEGs, all on one scale: the largest at which none is wider than shown or has above `most` bytes."""
+    whole = max(picture.width for picture in pictures)
+    scale = min(1.0, WIDEST / whole)
+    while True:
+        files = [_scaled_jpeg(picture, scale, quality) for picture in pictures]
+        if max(map(len, files)) <= most or scale * whole < NARROWEST:
+            return files
+        scale *= 0.9
+
+
+def _scaled_jpeg(picture, scale, quality):
+    if scale < 1:
+        size = round(picture.width * scale), max(1, round(picture.height * scale))
+        picture = picture.resize(size, pillow.Resampling.LANCZOS)
+    file = BytesIO()
+    picture.save(file, format="JPEG", quality=quality, optimize=True, progressive=True)
     return file.getvalue()
 
 
