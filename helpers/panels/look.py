@@ -14,7 +14,8 @@ from torch import Tensor
 from helpers.core import images
 
 # Dropping a file hands it to the upload button beside: its file chooser, about to open, is given the file instead.
-DROP = """<div class="panel-drop" title="Drop a picture here" ondragover="event.preventDefault()" ondrop="
+# Who does not use a mouse has that button alone.
+DROP = """<div class="panel-drop" aria-hidden="true" title="Drop a picture here" ondragover="event.preventDefault()" ondrop="
 event.preventDefault();
 const files = event.dataTransfer.files, input = HTMLInputElement.prototype, click = input.click;
 input.click = function () { this.files = files; this.dispatchEvent(new Event('change')); };
@@ -22,6 +23,7 @@ try { this.closest('.panel-row').querySelector('.panel-upload').click(); } final
 ">drop</div>"""
 
 STYLE = """<style>
+.jupyter-widgets.panel { margin: 0; background: none; border: 0; box-shadow: none; }
 .panel .widget-gridbox > *, .panel-row { min-width: 0; }
 .panel .widget-upload { font-size: 0; }
 .panel .widget-upload::after { content: "Upload"; font-size: var(--jp-widgets-font-size); }
@@ -34,7 +36,7 @@ STYLE = """<style>
 .panel-more.mod-active .fa { transform: rotate(90deg); }
 .panel .panel-more + .panel-folded { display: none; }
 .panel .panel-more.mod-active + .panel-folded { display: grid; }
-.panel-status { color: var(--jp-ui-font-color2); font-size: var(--jp-ui-font-size1); }
+.panel .panel-status { color: var(--jp-ui-font-color2); font-size: var(--jp-ui-font-size1); }
 .panel-error { color: var(--jp-ui-font-color1); border-left: 4px solid var(--jp-error-color1); padding: 2px 8px;
   line-height: 1.4; overflow-wrap: anywhere; }
 .panel-text { color: var(--jp-ui-font-color1); white-space: pre-wrap; line-height: 1.4; }

@@ -1,4 +1,7 @@
-"""A JupyterLab on 127.0.0.1 with folders and a token of its own, and its pages as a reader sees them."""
+"""A JupyterLab on 127.0.0.1 with folders and a token of its own, and its pages as a reader sees them.
+
+The same server shows notebooks in the other front ends that are installed beside it.
+"""
 
 import json
 import os
@@ -69,7 +72,8 @@ class Lab:
             self.port = free.getsockname()[1]
         self.token = secrets.token_hex(16)
         command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}"]
-        command += [f"--IdentityProvider.token={self.token}", "--LabApp.expose_app_in_browser=True"]
+        command += [f"--IdentityProvider.token={self.token}"]
+        command += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
         command += options_of_make()
         command += [f"--ServerApp.root_dir={self.root}"] + ["--allow-root"] * (os.geteuid() == 0)
         folders = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
@@ -131,11 +135,14 @@ class Page:
     """One notebook open in JupyterLab.
 
     Attributes:
+        address: where the server shows a notebook.
         page: Playwright's page.
         errors: what the browser's console reported as errors.
         asked: the addresses of all that the page has asked for.
         opened: when the opening began, on `time.perf_counter`.
     """
+
+    address = "lab/tree/{name}?reset"
 
     def __init__(self, browser, lab: Lab, notebook: nbformat.NotebookNode, name: str):
         nbformat.write(without_outputs(notebook), lab.root / name)
@@ -146,7 +153,11 @@ class Page:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.opened = time.perf_counter()
-        self.page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/{name}?reset&token={lab.token}")
+        address = self.address.format(name=name)
+        self.page.goto(f"http://127.0.0.1:{lab.port}/{address}{'&' if '?' in address else '?'}token={lab.token}")
+        self.await_kernel()
+
+    def await_kernel(self) -> None:
         self.until("() => window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')")
         # clicks before the kernel is ready are silently lost
         self.until("() => jupyterapp.shell.currentWidget?.sessionContext?.isReady")
