@@ -148,7 +148,7 @@ class FrontEnd:
             self.read(0.1)
 
     def status(self):
-        texts = [state["value"] for state in self.states.values() if 'class="panel-status"' in str(state.get("value"))]
+        texts = [state["value"] for state in self.states.values() if "panel-status" in state.get("_dom_classes", ())]
         return texts[-1] if texts else ""
 
     def pictures(self):

@@ -22,11 +22,11 @@ import ipywidgets
 from ipywidgets import fixed
 
 from helpers.core import images, photos
+from helpers.panels.accessible import ACCESSIBLE
 from helpers.panels.call import call_of, name_of
 from helpers.panels.controls import Controls
 from helpers.panels.knobs import Size
 from helpers.panels.look import STYLE
-from helpers.panels.names import NAMES
 from helpers.panels.plain import Plain, reason
 from helpers.panels.run import Frame
 from helpers.panels.screen import Screen
@@ -143,7 +143,7 @@ class Panel(ipywidgets.VBox):
         body = ipywidgets.HBox(
             [left, self.screen.right], layout={"flex_flow": "row wrap", "grid_gap": "8px", "max_width": "900px"}
         )
-        self.children = [ipywidgets.HTML(f"{STYLE}{NAMES}<b>{html.escape(self.title)}</b>"), body]
+        self.children = [ipywidgets.HTML(f"{STYLE}{ACCESSIBLE}<b>{html.escape(self.title)}</b>"), body]
         message.observe(lambda _: self.controls.reveal(self.error), "value")
         # A front end, and nothing else, copies one widget's property to the other: this says that there is one.
         bar.tabbable = False

@@ -1,12 +1,14 @@
-"""What a panel is to those who hear it or press keys: names, roles and words that ipywidgets leaves out, focus seen.
+"""A panel for those who hear it or press keys: names, roles and words that ipywidgets leaves out, focus that is seen.
 
 ipywidgets has no way to name a slider's handle or a picture (ipywidgets#2650). So the panel's first element sees to it
-in the browser, as soon as it is on the page and whenever something on the panel changes.
+in the browser, as soon as it is on the page and whenever something on the panel changes. A key pressed on a control is
+for that control: JupyterLab and Notebook 7 would take an arrow or a letter for one of their own, which move between
+cells, or delete one. What is pressed with Ctrl, Alt or a command key, and Shift-Enter, goes to them as ever.
 """
 
 import html
 
-_NAME = """
+_SEE_TO_IT = """
 const panel = this.closest('.widget-box');
 if (panel.named) return;
 panel.named = true;
@@ -57,8 +59,13 @@ name();
 new MutationObserver(name).observe(panel, {
   subtree: true, childList: true, attributeFilter: ['class', 'disabled', 'style', 'aria-valuenow'],
 });
+window.keysOfPanels ||= (event) => {
+  const theirs = event.ctrlKey || event.altKey || event.metaKey || event.shiftKey && event.key === 'Enter';
+  if (event.target.closest?.('.panel')) event.target.toggleAttribute('data-lm-suppress-shortcuts', !theirs);
+};
+window.addEventListener('keydown', window.keysOfPanels, true);  // one and the same for all panels
 """
 
-NAMES = f"""<style onload="{html.escape(_NAME)}">
-.panel :focus-visible {{ outline: 2px solid var(--jp-brand-color1); outline-offset: 1px; }}
+ACCESSIBLE = f"""<style onload="{html.escape(_SEE_TO_IT)}">
+.panel :focus-visible {{ outline: 2px solid var(--jp-brand-color1) !important; outline-offset: 1px; }}
 </style>"""
