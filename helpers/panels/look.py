@@ -14,7 +14,9 @@ from torch import Tensor
 from helpers.core import images
 
 # Dropping a file hands it to the upload button beside: its file chooser, about to open, is given the file instead.
-DROP = """<div class="panel-drop" title="Drop a picture here" ondragover="event.preventDefault()" ondrop="
+# Whoever does without a mouse has that button.
+DROP = """<div class="panel-drop" title="Drop a picture here" aria-hidden="true" ondragover="event.preventDefault()"
+ ondrop="
 event.preventDefault();
 const files = event.dataTransfer.files, input = HTMLInputElement.prototype, click = input.click;
 input.click = function () { this.files = files; this.dispatchEvent(new Event('change')); };
@@ -22,25 +24,29 @@ try { this.closest('.panel-row').querySelector('.panel-upload').click(); } final
 ">drop</div>"""
 
 STYLE = """<style>
+.jupyter-widgets.panel { margin: 0; background: none; border: 0; box-shadow: none; }  /* nbclassic has a .panel too */
+.notebook_app .panel .mod-primary { background: var(--jp-brand-color0); }  /* there white on color1 is hard to read */
 .panel .widget-gridbox > *, .panel-row { min-width: 0; }
 .panel .widget-upload { font-size: 0; }
 .panel .widget-upload::after { content: "Upload"; font-size: var(--jp-widgets-font-size); }
 .panel .widget-upload .fa { font-size: var(--jp-widgets-font-size); }
 .panel .widget-inline-hbox input, .panel .widget-inline-hbox select { min-width: 0; }
-.panel-drop { border: 1px dashed var(--jp-border-color1); color: var(--jp-ui-font-color2); padding: 0 6px;
+.panel-drop { border: 1px dashed var(--jp-border-color1); color: var(--jp-ui-font-color1); padding: 0 6px;
   line-height: calc(var(--jp-widgets-inline-height) - 2px); }
 .panel .widget-label > span { display: block; cursor: help; }
 .panel-more .fa { width: 1em; margin-right: 2px; }
 .panel-more.mod-active .fa { transform: rotate(90deg); }
 .panel .panel-more + .panel-folded { display: none; }
 .panel .panel-more.mod-active + .panel-folded { display: grid; }
-.panel-status { color: var(--jp-ui-font-color2); font-size: var(--jp-ui-font-size1); }
+.panel .panel-status { color: var(--jp-ui-font-color1); font-size: var(--jp-ui-font-size1); }
 .panel-error { color: var(--jp-ui-font-color1); border-left: 4px solid var(--jp-error-color1); padding: 2px 8px;
   line-height: 1.4; overflow-wrap: anywhere; }
 .panel-text { color: var(--jp-ui-font-color1); white-space: pre-wrap; line-height: 1.4; }
-.panel-source { color: var(--jp-content-font-color1); background: var(--jp-cell-editor-background); padding: 6px;
-  border: 1px solid var(--jp-border-color2); white-space: pre-wrap; user-select: all; overflow-wrap: anywhere; }
-.panel-curve { color: var(--jp-ui-font-color2); font-size: var(--jp-ui-font-size0); }
+.panel .panel-source { color: var(--jp-content-font-color1); padding: 6px; border: 1px solid var(--jp-border-color2);
+  background: var(--jp-cell-editor-background, var(--jp-layout-color2)); line-height: 1.4; font-size: 13px;
+  font-family: var(--jp-code-font-family, monospace); white-space: pre-wrap; user-select: all;
+  overflow-wrap: anywhere; }
+.panel-curve { color: var(--jp-ui-font-color1); font-size: var(--jp-ui-font-size0); }
 .panel-curve polyline { fill: none; stroke: var(--jp-brand-color1); stroke-width: 1.5; }
 </style>"""
 

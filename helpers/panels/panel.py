@@ -23,6 +23,7 @@ import ipywidgets
 from ipywidgets import fixed
 
 from helpers.core import images, photos
+from helpers.panels.accessible import ACCESSIBLE
 from helpers.panels.call import call_of, name_of
 from helpers.panels.controls import Controls
 from helpers.panels.film import Filmed
@@ -146,7 +147,7 @@ class Panel(ipywidgets.VBox):
         body = ipywidgets.HBox(
             [left, self.screen.right], layout={"flex_flow": "row wrap", "grid_gap": "8px", "max_width": "900px"}
         )
-        self.children = [ipywidgets.HTML(f"{STYLE}<b>{html.escape(self.title)}</b>"), body]
+        self.children = [ipywidgets.HTML(f"{STYLE}{ACCESSIBLE}<b>{html.escape(self.title)}</b>"), body]
         message.observe(lambda _: self.controls.reveal(self.error), "value")
         # A front end, and nothing else, copies one widget's property to the other: this says that there is one.
         bar.tabbable = False

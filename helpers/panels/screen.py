@@ -27,7 +27,7 @@ class Screen:
         self.jpeg, self._picture = None, None
         self._held: Sequence[Frame] = ()
         self.bar = ipywidgets.FloatProgress(max=1, layout={"width": "auto", "height": "16px", "display": "none"})
-        self.status = ipywidgets.HTML(layout={"width": "auto"})
+        self.status = ipywidgets.HTML(layout={"width": "auto"}).add_class("panel-status")
         self.message = ipywidgets.HTML(layout={"width": "auto", "display": "none"})
         self.curve = ipywidgets.HTML(layout={"display": "none", "max_width": "100%"})
         self.image = ipywidgets.Image(format="jpeg", layout={"display": "none", "max_width": "calc(100% - 4px)"})
@@ -36,6 +36,7 @@ class Screen:
         self.scrubber = ipywidgets.IntSlider(  # its End key keeps to the first max, and stops at a later, smaller one
             description="recorded", readout=False, min=0, max=FRAMES_KEPT, layout={"width": "auto", "display": "none"}
         )
+        self.scrubber.tooltip = ""  # or its label has the tooltip "null"
         self.scrubber.add_class("panel-scrubber")
         self.scrubber.observe(self._scrub, "value")
         self.left = [self.bar, self.status, self.message, self.curve]
@@ -48,7 +49,7 @@ class Screen:
     def tell(self, text: str) -> None:
         """How things stand."""
         self.told = text
-        self.status.value = f'<span class="panel-status" role="status">{html.escape(text)}</span>'
+        self.status.value = html.escape(text)
 
     def show(self, frame: Frame, picture: pillow.Image | None = None, losses: Mapping | None = None) -> None:
         """A picture and its text; of a step also how far the run is.
@@ -111,6 +112,7 @@ class Screen:
         self.image.layout.display = self.right.layout.display = None
         self.jpeg, self._picture = frame.jpeg, picture
         self.image.value = frame.jpeg
-        self.text.value = f'<div class="panel-text">{html.escape(frame.text)}</div>' if frame.text else ""
+        step = "" if frame.total is None else f"step {frame.index} of {frame.total}"  # said with the picture, not seen
+        self.text.value = f'<div class="panel-text" data-step="{step}">{html.escape(frame.text)}</div>'
         self.text.layout.display = None if frame.text else "none"
         self._buttons["Save PNG"].disabled = False

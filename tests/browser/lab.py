@@ -1,4 +1,7 @@
-"""A JupyterLab on 127.0.0.1 with folders and a token of its own, and its pages as a reader sees them."""
+"""A JupyterLab on 127.0.0.1 with folders and a token of its own, and its pages as a reader sees them.
+
+The server shows notebooks in the other front ends too that are installed beside it.
+"""
 
 import json
 import os
@@ -14,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+from axe import violations
 
 from helpers.core.lessons import ROOT
 from helpers.notebooks import KERNEL
@@ -69,7 +73,8 @@ class Lab:
             self.port = free.getsockname()[1]
         self.token = secrets.token_hex(16)
         command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}"]
-        command += [f"--IdentityProvider.token={self.token}", "--LabApp.expose_app_in_browser=True"]
+        command += [f"--IdentityProvider.token={self.token}"]
+        command += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
         command += options_of_make()
         command += [f"--ServerApp.root_dir={self.root}"] + ["--allow-root"] * (os.geteuid() == 0)
         folders = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
@@ -127,30 +132,45 @@ def without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def _told(message) -> str:
+    return f"{message.text} ({message.location['url']})"
+
+
 class Page:
     """One notebook open in JupyterLab.
 
     Attributes:
+        address: where the server shows a notebook.
         page: Playwright's page.
         errors: what the browser's console reported as errors.
         asked: the addresses of all that the page has asked for.
         opened: when the opening began, on `time.perf_counter`.
     """
 
+    address = "lab/tree/{name}?reset"
+
     def __init__(self, browser, lab: Lab, notebook: nbformat.NotebookNode, name: str):
         nbformat.write(without_outputs(notebook), lab.root / name)
         self.errors: list[str] = []
         self.asked: list[str] = []
         self.page = browser.new_page(viewport={"width": 1400, "height": 1800})
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("console", lambda message: message.type == "error" and self.errors.append(_told(message)))
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.opened = time.perf_counter()
-        self.page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/{name}?reset&token={lab.token}")
+        address = self.address.format(name=name)
+        self.page.goto(f"http://127.0.0.1:{lab.port}/{address}{'&' if '?' in address else '?'}token={lab.token}")
+        self.await_kernel()
+
+    def await_kernel(self) -> None:
         self.until("() => window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')")
         # clicks before the kernel is ready are silently lost
         self.until("() => jupyterapp.shell.currentWidget?.sessionContext?.isReady")
         self.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.session.kernel.info; }")
+
+    def errors_of_panels(self) -> list[str]:
+        """The errors of the console without those that the front end has by itself."""
+        return self.errors
 
     def until(self, condition: str, argument=None, seconds: float = 180.0):
         """Ask again and again until `condition` (a JavaScript function) returns something true; return that."""
@@ -267,6 +287,9 @@ class PanelView:
         """A hash of the bytes of the picture on the screen; empty without one."""
         return self.box.locator("img.panel-picture").evaluate(HASH)
 
+    def said_of_picture(self) -> str:
+        return self.box.locator("img.panel-picture").get_attribute("alt") or ""
+
     def status(self) -> str:
         return self._text(".panel-status")
 
@@ -351,6 +374,16 @@ class PanelView:
 
     def faults(self) -> list[str]:
         return self.box.evaluate(FAULTS)
+
+    def violations(self) -> list[str]:
+        """What axe-core finds wrong with the panel, found by its name; it looks at nothing that is off the screen."""
+        self.box.scroll_into_view_if_needed()
+        return violations(self.page.page, within=f".panel[aria-label={json.dumps(self.title)}]")
+
+    def said(self) -> list[str]:
+        """The panel as a screen reader meets it: a line for each control, picture and text, as Playwright writes it."""
+        self.box.scroll_into_view_if_needed()
+        return [line.strip().removeprefix("- ") for line in self.box.aria_snapshot().splitlines()]
 
     def screenshot(self, name: str) -> Path:
         path = SCREENSHOTS / f"{name}.png"

@@ -122,17 +122,19 @@ def test_run_shows_pictures_and_stop_stops_at_once_while_other_cells_run(lesson)
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_panels_can_be_read(lesson, theme):
+def test_panels_can_be_read_seen_or_heard(lesson, theme):
     lesson.theme(theme)
-    faults = {}
+    faults, violations = {}, {}
     for panel in lesson.panels():
         panel.unfold()
         panel.button("show-the-call").click()
         panel.until(panel.box.locator(".panel-source").is_visible)
         faults[panel.title] = panel.faults()
         panel.screenshot(f"{lesson.name}-{panel.number}-{theme.split()[1].lower()}")
+        violations[panel.title] = panel.violations()
         panel.button("show-the-call").click()
     assert not any(faults.values()), faults
+    assert not any(violations.values()), violations
 
 
 def test_the_console_reports_no_error(lesson):

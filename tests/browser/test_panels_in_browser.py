@@ -194,6 +194,21 @@ def test_every_control_is_reached_by_tab(look):
     assert wanted <= reached
 
 
+def test_a_key_pressed_on_a_control_is_for_that_control(page, look):
+    before, count, menu = look.picture(), len(page.cells()), look.box.locator(".knob-layer select")
+    menu.select_option("blocks.1")
+    menu.press("ArrowDown")  # JupyterLab would go to the next cell
+    assert menu.input_value() == "blocks.2"
+    menu.press("b")  # and put a new one here
+    look.button("reset").press("b")
+    page.page.wait_for_timeout(300)
+    assert menu.input_value() == "blocks.3" and len(page.cells()) == count
+    menu.press("Control+s")  # this goes to JupyterLab as ever
+    page.until("() => !jupyterapp.shell.currentWidget.context.model.dirty")
+    look.button("reset").click()
+    look.until(lambda: look.picture() == before)
+
+
 def test_an_upload_joins_the_menu(look):
     before = look.picture()
     with look.page.page.expect_file_chooser() as chooser:
@@ -286,6 +301,72 @@ def test_the_call_can_be_pasted_and_run(page, look):
     source = look.box.locator(".panel-source").text_content()
     assert page.text_of(page.run_cell(source + "\nprint(tuple(result.shape))")).strip() == "(56, 56)"
     look.button("show-the-call").click()
+
+
+NAMED = [
+    'group "look":',
+    'combobox "network":',
+    'combobox "image":',
+    'button "Upload: image"',
+    'combobox "layer":',
+    'slider "channel"',
+    'textbox "channel, typed"',
+    'combobox "category": espresso',
+    'slider "strength of the overlay"',
+    'textbox "strength of the overlay, typed"',
+    'slider "level"',
+    'textbox "level, typed"',
+    'button "more" [expanded]',
+    'combobox "mode":',
+    'checkbox "signed" [checked]',
+    'spinbutton "seed": "100"',
+    'button "Reset"',
+    'button "Save PNG"',
+    'button "Show the call" [expanded]',
+    "status",
+    "alert: seed must be at most 99, not 100",
+]
+
+
+def test_every_control_has_a_name_and_the_picture_an_alternative(look, fade):
+    look.unfold()
+    look.button("show-the-call").click()
+    look.control("knob-seed").locator("input").fill("100")
+    look.control("knob-seed").locator("input").press("Enter")
+    look.until(look.error)
+    heard = [line.strip("'").split("':")[0] for line in look.said()]
+    assert [line for line in heard if not line.startswith(("text:", "option ", "img "))] == NAMED
+    assert 'img "look: largest activation 29.96"' in heard
+    fade.button("run").click()
+    fade.until(lambda: fade.box.locator(".panel-curve polyline").count() == 2)
+    fade.stop()
+    heard = fade.said()
+    assert {"'progressbar \"fade: steps\"'", 'slider "recorded step"', 'img "loss over the steps"'} < set(heard)
+    scrubber = fade.box.locator(".panel-scrubber .noUi-handle")
+    scrubber.press("Home")
+    fade.until(lambda: fade.said_of_picture() == "fade, step 1 of 2000")
+    assert scrubber.get_attribute("aria-valuetext") == "step 1"
+    level = look.control("knob-level").locator(".noUi-handle")
+    assert level.get_attribute("aria-valuetext") == "0.0100"  # and not -2, which is how far it stands
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Dark", "JupyterLab Light"])
+def test_axe_finds_nothing_wrong_with_a_panel(page, look, fade, theme):
+    page.theme(theme)
+    look.unfold()
+    if not look.error():
+        look.control("knob-seed").locator("input").fill("100")
+        look.control("knob-seed").locator("input").press("Enter")
+        look.until(look.error)
+    assert look.violations() == [] == fade.violations()
+
+
+def test_what_was_wrong_is_put_right(look):
+    look.button("reset").click()
+    look.until(lambda: look.error() == "")
+    assert "alert" not in " ".join(look.said())
+    if look.box.locator(".panel-source").is_visible():
+        look.button("show-the-call").click()
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
