@@ -197,12 +197,15 @@ def lesson_page(card: Card, there: set[str], films: dict[str, list[dict]]) -> st
     notebook = nbformat.read(card.lesson.notebook, as_version=4)
     headings = Headings()
     with_films(notebook, films)
-    before = ""
+    before, shown = "", set()
     for cell in notebook.cells:
         cell.metadata.kind, cell.metadata.number = kind_of(cell, card.lesson), exercise_of(cell)
         cell.metadata.opens = bool(cell.metadata.number) and cell.metadata.number != before
         cell.metadata.closes = bool(before) and cell.metadata.number != before
         before = cell.metadata.number
+        if cell.metadata.kind == "solved" and cell.outputs:
+            cell.metadata.first_of_solution = cell.metadata.number not in shown
+            shown.add(cell.metadata.number)
         if cell.cell_type == "markdown":
             cell.metadata.html = prose(cell.source, there, headings)
     notebook.metadata.open_at_the_end = bool(before)
