@@ -24,6 +24,8 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 def run(path: Path, answers: dict[str, str] | None = None, timeout: int = 600) -> nbformat.NotebookNode:
     """Execute a notebook in its own folder and return it with normalised outputs; the file is left alone.
 
+    A panel leaves its picture at the lesson's settings (`helpers.panels.plain`).
+
     Args:
         answers: what to write into exercise cells before, by number. They are blank again in what is returned.
 
@@ -39,7 +41,7 @@ def run(path: Path, answers: dict[str, str] | None = None, timeout: int = 600) -
         resources={"metadata": {"path": path.parent}},
         store_widget_state=False,
     )
-    client.execute(env=os.environ | {OFF: "1"})
+    client.execute(env=os.environ | {OFF: "1", "PANELS": "picture"})
     return normalise(paste(notebook, {number: cell.source for number, cell in exercise_cells(blank).items()}))
 
 

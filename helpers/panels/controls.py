@@ -12,6 +12,12 @@ from helpers.panels.look import DROP
 OPEN = 7  # knobs at most
 
 
+def opened(knobs: Iterable[Knob]) -> tuple[list[Knob], list[Knob]]:
+    """The knobs in sight and those that are left, none of them hidden; see `Controls`."""
+    shown = sorted((knob for knob in knobs if not knob.hidden), key=lambda knob: not knob.first)
+    return shown[:OPEN], shown[OPEN:]
+
+
 class Controls(ipywidgets.VBox):
     """The controls of the knobs that are not hidden.
 
@@ -25,11 +31,10 @@ class Controls(ipywidgets.VBox):
     """
 
     def __init__(self, knobs: Iterable[Knob]):
-        shown = sorted((knob for knob in knobs if not knob.hidden), key=lambda knob: not knob.first)
-        self.opened, self.folded = shown[:OPEN], shown[OPEN:]
+        self.opened, self.folded = opened(knobs)
         self.more, self.uploads = None, {}
         super().__init__()
-        wide = max((len(_label(knob)) for knob in shown), default=0)
+        wide = max((len(_label(knob)) for knob in (*self.opened, *self.folded)), default=0)
         children = [self._grid(self.opened, wide)]
         if self.folded:
             self.more = ipywidgets.ToggleButton(

@@ -44,6 +44,8 @@ STYLE = """<style>
 .panel-curve polyline { fill: none; stroke: var(--jp-brand-color1); stroke-width: 1.5; }
 </style>"""
 
+WIDTHS = (860, 720, 600, 480, 400, 320, 240)  # pixels of a picture that must not become a large file
+
 # Parameters that take less memory when they are lower.
 LOWER = ("size", "batch", "batch_size", "count", "samples", "octaves", "scale", "steps", "width", "height")
 
@@ -74,6 +76,25 @@ def to_picture(shown: Any) -> pillow.Image:
 def to_jpeg(picture: pillow.Image) -> bytes:
     file = BytesIO()
     picture.save(file, format="JPEG", quality=90)
+    return file.getvalue()
+
+
+def fitted(pictures: Sequence[pillow.Image], most: int, quality: int = 80) -> list[bytes]:
+    """Pictures as JPEGs of at most `most` bytes each: all on one scale, the largest of `WIDTHS` at which they are."""
+    whole = max(picture.width for picture in pictures)
+    for width in sorted({min(width, whole) for width in WIDTHS}, reverse=True):
+        files = [_scaled_jpeg(picture, width / whole, quality) for picture in pictures]
+        if max(map(len, files)) <= most:
+            break
+    return files
+
+
+def _scaled_jpeg(picture, scale, quality):
+    if scale < 1:
+        size = round(picture.width * scale), max(1, round(picture.height * scale))
+        picture = picture.resize(size, pillow.Resampling.LANCZOS)
+    file = BytesIO()
+    picture.save(file, format="JPEG", quality=quality, optimize=True, progressive=True)
     return file.getvalue()
 
 

@@ -4,7 +4,8 @@
 
 The controls come from the function's signature (`helpers.panels.signature`). Everything that takes time happens in
 one thread a panel (`helpers.panels.work`), which touches nothing but widgets (`helpers.panels.screen`).
-Where no front end answers (nbval, nbconvert, papermill) a panel draws nothing, loads nothing and starts no thread.
+Where no front end answers (nbval, nbconvert, papermill) a panel draws nothing, loads nothing and starts no thread,
+unless the environment variable PANELS asks for what a stored notebook or a page shows (`helpers.panels.plain`).
 """
 
 import atexit
@@ -24,9 +25,10 @@ from ipywidgets import fixed
 from helpers.core import images, photos
 from helpers.panels.call import call_of, name_of
 from helpers.panels.controls import Controls
+from helpers.panels.film import Filmed
 from helpers.panels.knobs import Size
 from helpers.panels.look import STYLE
-from helpers.panels.plain import Plain, reason
+from helpers.panels.plain import Plain, reason, stored
 from helpers.panels.run import Frame
 from helpers.panels.screen import Screen
 from helpers.panels.signature import make
@@ -65,7 +67,9 @@ def panel(
     made, constants = make(function, knobs)
     parts = function, draw, made, constants, Size(size or 224, longest), title or name_of(function).replace("_", " ")
     why = reason()
-    return Plain(why, *parts) if why else Panel(*parts)
+    if why:
+        return (Filmed if stored() == "film" else Plain)(why, *parts)
+    return Panel(*parts)
 
 
 def living() -> list["Panel"]:

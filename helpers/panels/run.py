@@ -84,3 +84,30 @@ class Run:
             rate = (index - self.first[0]) / (time.perf_counter() - self.first[1])
             text += f" · {rate:.3g} steps/s · {(total - index) / rate:.0f} s left"
         return text
+
+
+class Planned(Run):
+    """A run that is drawn at steps settled beforehand, not when there is time: the same ones whenever it is run.
+
+    These are the first step, the last, and as many between them, at even distances, as make `most`.
+    """
+
+    def __init__(self, most: int):
+        super().__init__()
+        self._most, self._next, self._due = most, 0, False
+
+    def take(self, step: Step) -> None:
+        super().take(step)
+        first = self.first[0]
+        place = (step.index - first) * (self._most - 1) // max(1, step.total - first)
+        self._due = place >= self._next
+        if self._due:
+            self._next = place + 1
+
+    @property
+    def wants_frame(self) -> bool:
+        return self._due
+
+    @property
+    def is_due(self) -> bool:
+        return self._due

@@ -77,6 +77,7 @@ class Work:
         running: whether a stepwise run is under way: from `start` to its end, or to `stop`.
         latest: the computation under way, or the last one.
         film: of the last run that has shown a picture.
+        new_run: makes the `Run` of a computation that begins.
         lock: whoever decides by `running` what the screen shows holds it.
     """
 
@@ -85,6 +86,7 @@ class Work:
         self.size, self.screen, self.name = size, screen, name_of(function)
         self.iterative = is_iterative(function)
         self.running, self.latest, self.film, self.lock = False, Run(), Film(), threading.RLock()
+        self.new_run: Callable[[], Run] = Run
         self._begun, self._pending, self._thread, self._queue = False, None, None, threading.Lock()
         self._own: Network | None = None  # the reader's network in modules of the panel's own
 
@@ -171,7 +173,7 @@ class Work:
                 if job is None:
                     self._thread = None
                     return
-                run = self.latest = Run()
+                run = self.latest = self.new_run()
             try:
                 if turns.busy:
                     self.screen.tell("Waiting for another panel …")
