@@ -1,11 +1,20 @@
 """Formulas as MathML, which browsers draw by themselves."""
 
 import re
+from xml.etree import ElementTree
 
 from latex2mathml.converter import convert
 
-# an alphabet of their own for \mathcal: MathML Core knows no mathvariant but "normal"
-SCRIPT = dict(zip("BEFHILMR", "ℬℰℱℋℐℒℳℛ", strict=True))
+SCRIPT = dict(zip("BEFHILMR", "ℬℰℱℋℐℒℳℛ", strict=True))  # what Unicode had before the other script letters
+# What browsers do not take as latex2mathml means it, and what they do.
+REPAIRS = (
+    # an alphabet of its own for \mathcal: MathML Core knows no mathvariant but "normal"
+    (r'<mi mathvariant="script">([A-Z])</mi>', lambda found: f"<mi>{_script(found[1])}</mi>"),
+    (r"<mo>&#x02016;</mo>", '<mo stretchy="false">&#x02016;</mo>'),  # else the first bar of a norm outgrows the last
+    (r"<mi>&#x029F5;</mi>", "<mo>&#x2216;</mo>"),  # the set minus that fonts have
+    (r'"negativethinmathspace"', '"-0.167em"'),
+    (r"(?<!<msub>)<mi>(log|cos|sin)</mi>(?!<mo)", r'<mi>\1</mi><mspace width="0.167em" />'),  # "log p", not "logp"
+)
 
 
 def mathml(latex: str, display: bool) -> str:
@@ -16,17 +25,21 @@ def mathml(latex: str, display: bool) -> str:
         display: on a line of its own; there the limits of max and min stand below, as TeX sets them.
 
     Raises:
-        ValueError: a command in it has no counterpart.
+        ValueError: a part of it has no counterpart.
     """
     source = re.sub(r"\\(max|min)_", r"\\\1\\limits_", latex) if display else latex
+    refusal = f"formula must be LaTeX that latex2mathml converts, not {latex!r}"
     try:
         made = convert(source.strip(), display="block" if display else "inline")
-    except Exception as error:  # each of the converter's own kinds, and IndexError where a group is left open
-        raise ValueError(f"formula must be LaTeX that latex2mathml converts, not {latex!r}") from error
-    left = re.search(r"\\[a-zA-Z]*|<merror", made)
-    if left:
-        raise ValueError(f"formula must be LaTeX that latex2mathml converts, not {latex!r}: {left[0]} is left of it")
-    return re.sub(r'<mi mathvariant="script">(\w)</mi>', lambda found: f"<mi>{_script(found[1])}</mi>", made)
+        for pattern, better in REPAIRS:
+            made = re.sub(pattern, better, made)
+        words = "".join(ElementTree.fromstring(made).itertext())
+    except Exception as error:  # the converter has a dozen kinds of its own; no XML is what it makes of a lone &
+        raise ValueError(refusal) from error
+    left = re.search(r"\\[a-zA-Z]*|[$&]", words)
+    if left or "<merror" in made:
+        raise ValueError(f"{refusal}: {left[0] if left else 'an error'} is left of it")
+    return made
 
 
 def _script(letter):
