@@ -15,9 +15,9 @@ from PIL import Image, ImageSequence
 from helpers.core.images import write_atomically
 from helpers.core.lessons import ROOT, Lesson
 from helpers.exercises.solved import OFF
+from helpers.panels.film import MIME
 from helpers.site.slices import slice_for_panels
 
-FILM = "application/vnd.seeing-convnets.film+json"
 KEPT = ROOT / "build" / "films"
 MAKES = ("helpers/*.py", "helpers/core/*.py", "helpers/panels/*.py")  # what a film depends on beside its lesson
 
@@ -56,7 +56,7 @@ def record(notebook: NotebookNode, folder: Path) -> tuple[dict[str, list[dict]],
     client.execute(env=os.environ | {OFF: "1", "PANELS": "film"})
     films, failures = {}, []
     for cell in notebook.cells:
-        shown = [output.data[FILM] for output in cell.outputs if FILM in output.get("data", {})]
+        shown = [output.data[MIME] for output in cell.outputs if MIME in output.get("data", {})]
         if shown:
             films[cell.id] = [json.loads(each) if isinstance(each, str) else each for each in shown]
         for output in cell.outputs:

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 from latex2mathml.converter import convert
 
 SCRIPT = dict(zip("BEFHILMR", "ℬℰℱℋℐℒℳℛ", strict=True))  # what Unicode had before the other script letters
+PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}
 # What browsers do not take as latex2mathml means it, and what they do.
 REPAIRS = (
     # an alphabet of its own for \mathcal: MathML Core knows no mathvariant but "normal"
@@ -33,12 +34,16 @@ def mathml(latex: str, display: bool) -> str:
         made = convert(source.strip(), display="block" if display else "inline")
         for pattern, better in REPAIRS:
             made = re.sub(pattern, better, made)
-        words = "".join(ElementTree.fromstring(made).itertext())
+        tree = ElementTree.fromstring(made)
     except Exception as error:  # the converter has a dozen kinds of its own; no XML is what it makes of a lone &
         raise ValueError(refusal) from error
-    left = re.search(r"\\[a-zA-Z]*|[$&]", words)
-    if left or "<merror" in made:
-        raise ValueError(f"{refusal}: {left[0] if left else 'an error'} is left of it")
+    left = re.search(r"\\[a-zA-Z]*|[$&]", "".join(tree.itertext()))
+    if left:
+        raise ValueError(f"{refusal}: {left[0]} is left of it")
+    for part in tree.iter():
+        kind = part.tag.rpartition("}")[2]
+        if kind == "merror" or len(part) != PARTS.get(kind, len(part)):
+            raise ValueError(f"{refusal}: {kind} has {len(part)} parts")
     return made
 
 

@@ -15,13 +15,14 @@ from PIL import Image
 from traitlets.config import Config
 
 from helpers.core.lessons import LESSONS, ROOT, Lesson
-from helpers.site.films import FILM, film_of_gif
+from helpers.panels.film import MIME
+from helpers.site.films import film_of_gif
 from helpers.site.formulas import mathml
 
 HERE = Path(__file__).parent
 README = ROOT / "README.md"
 LARGEST = 8_000_000  # bytes of a page
-ORDER = [FILM, "image/jpeg", "image/png", "text/html", "text/plain"]  # which form of an output is shown
+ORDER = [MIME, "image/jpeg", "image/png", "text/html", "text/plain"]  # which form of an output is shown
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class Prose(IPythonRenderer):
 def prose(source: str, there: set[str], headings: Headings) -> str:
     """Markdown as HTML. `there`: the stems of the lessons that have a page."""
     made = MarkdownWithMath(renderer=Prose(there, headings)).render(source)
+    made = re.sub(r"<th([^>]*)></th>", r"<td\1></td>", made)  # a corner that heads nothing
     return made.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
 
 
@@ -139,15 +141,20 @@ def exercise_of(cell: NotebookNode) -> str:
 
 
 def with_films(notebook: NotebookNode, films: dict[str, list[dict]]) -> None:
-    """Put each film in the place of its panel's output, by the id of the cell and the order there."""
+    """Put each film in the place of its panel's picture and words, by the id of the cell and the order there."""
     for cell in notebook.cells:
-        panels = [output for output in cell.get("outputs", []) if is_panel(output)]
-        for output, film in zip(panels, films.get(cell.id, []), strict=False):
-            output.data[FILM] = film
+        left, kept = list(films.get(cell.id, [])), []
         for output in cell.get("outputs", []):
+            if kept and MIME in kept[-1].get("data", {}) and "text/markdown" in output.get("data", {}):
+                continue  # the words below the picture: the film has its own
+            if is_panel(output) and left:
+                output.data[MIME] = left.pop(0)
             if "image/gif" in output.get("data", {}):
                 alt = output.metadata.get("image/gif", {}).get("alt", "")
-                output.data[FILM] = film_of_gif(output.data["image/gif"], alt)
+                output.data[MIME] = film_of_gif(output.data["image/gif"], alt)
+            kept.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = kept
 
 
 def is_panel(output: NotebookNode) -> bool:
@@ -208,11 +215,14 @@ def lesson_page(card: Card, there: set[str], films: dict[str, list[dict]]) -> st
             shown.add(cell.metadata.number)
         if cell.cell_type == "markdown":
             cell.metadata.html = prose(cell.source, there, headings)
+        for output in cell.get("outputs", []):
+            if "text/markdown" in output.get("data", {}):
+                output.data["text/html"] = prose(output.data["text/markdown"], there, headings)
     notebook.metadata.open_at_the_end = bool(before)
     all_cards = cards()
     at = card.lesson.number - 1
     resources = {
-        "film": FILM,
+        "film": MIME,
         "card": card,
         "cards": [each for each in all_cards if each.lesson.stem in there],
         "title": card.name,

@@ -16,7 +16,7 @@ wide.forEach((each) => reach.observe(each));
 // Films. Nothing moves before Play is pressed, and then slowly for whoever has asked for less motion.
 const pace = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1500 : 500;
 
-for (const film of document.querySelectorAll(".film")) {
+for (const film of document.querySelectorAll(".film:has(.controls)")) {
   const frames = film.querySelectorAll(".frames img");
   const slider = film.querySelector("input");
   const button = film.querySelector("button");
