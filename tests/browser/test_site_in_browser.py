@@ -10,7 +10,7 @@ from PIL import Image
 from helpers.core.lessons import LESSONS
 from helpers.site.pages import cards, lesson_page
 
-PAGES = ["index", *(lesson.stem for lesson in LESSONS)]
+PAGES = ["index", *(lesson.stem for lesson in LESSONS if lesson.number != 4), "with_film"]  # the latter is lesson 4
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 FRAMES = 5
 # axe takes a minute for a lesson's ten thousand coloured words: of a colour on a ground one is as good as all
@@ -59,7 +59,7 @@ def folder(site):
     return site
 
 
-@pytest.mark.parametrize("name", [*PAGES, "with_film"])
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_asks_for_nothing_fits_a_phone_and_has_no_violation(browser, folder, name):
     path = folder / f"{name}.html"
     for scheme in ("light", "dark"):
@@ -107,9 +107,9 @@ def test_arrow_keys_change_the_frame_of_a_film(browser, folder):
 def test_a_film_plays_to_its_end_when_asked_to_and_says_only_where_it_ends(browser, folder, motion):
     with Reader(browser, folder / "with_film.html", reduced_motion=motion) as reader:
         page, film = reader.page, reader.page.locator(".film")
-        page.clock.install()
+        page.clock.install(time=0)
         page.reload()
-        page.clock.run_for(10_000)
+        page.clock.pause_at(60_000)
         assert label(film) == expected(2), "nothing moves by itself"
         button = film.get_by_role("button")
         button.press("Enter")
