@@ -1,5 +1,6 @@
 """The lessons as they ship, and as they run from top to bottom, each exercise blank and then solved."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import time
 
 import nbformat
 import pytest
-from cells import leaks
+from cells import leaks, slice_for_panels, statements
 from nbformat.v4 import new_code_cell, new_output
 
 from helpers.core.lessons import LESSONS, NOTEBOOKS
@@ -34,6 +35,35 @@ def test_a_shipped_lesson_is_tidy(lesson):
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not any(output.output_type == "error" for output in outputs)
     assert any("image/jpeg" in output.get("data", {}) for output in outputs)
+
+
+@EACH
+def test_every_panel_of_a_lesson_is_stored_as_its_picture_and_its_call(lesson):
+    """As `make notebooks` leaves it; the call is Python, and names no second, machine or device."""
+    made = [cell for cell in nbformat.read(lesson.notebook, as_version=4).cells if makes_panel(cell)]
+    assert made
+    for cell in made:
+        picture, words = cell.outputs[-2:]
+        assert "image/jpeg" in picture.get("data", {}) and set(words.data) == {"text/markdown", "text/plain"}, cell.id
+        text = words.data["text/plain"]
+        assert "in JupyterLab to turn the knobs" in text and not re.search(r"steps/s|\d s\b|cuda|cpu", text), cell.id
+        (call,) = re.findall(r"```python\n(.+)\n```", words.data["text/markdown"], re.DOTALL)
+        assert ast.parse(call).body and text.endswith(call), cell.id
+
+
+def makes_panel(cell):
+    """Whether a panel is the last thing in a cell, so that it is shown."""
+    if cell.cell_type != "code" or not (body := statements(cell)):
+        return False
+    last = body[-1]
+    return isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) and ast.unparse(last.value.func) == "panel"
+
+
+@EACH
+def test_no_panel_of_a_lesson_is_made_and_not_shown(lesson):
+    notebook = nbformat.read(lesson.notebook, as_version=4)
+    made = [cell.id for cell in slice_for_panels(notebook).cells if re.search(r"^panel\(", cell.source, re.MULTILINE)]
+    assert made == [cell.id for cell in notebook.cells if makes_panel(cell)]
 
 
 @EACH

@@ -3,6 +3,7 @@
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import notebooks
@@ -15,6 +16,8 @@ CELLS = [
     "plots.show(photos.photo('chelsea', 64))",
     "ipywidgets.IntSlider()",
     "6 * 7",
+    "from helpers.panels import panel\nfrom helpers import gabor\n"
+    "panel(gabor.gabor, lambda wave: (0.5 + 0.5 * wave).expand(1, 3, -1, -1), frequency=0.2, title='Waves')",
 ]
 
 
@@ -36,14 +39,25 @@ def lesson(tmp_path_factory):
 def test_what_is_kept_and_what_is_not(lesson):
     path, _, notebook = lesson
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5, 6]
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5, 6, 7]
     assert "execution" not in code[0].metadata and "widgets" not in notebook.metadata
-    _, says, bar, picture, slider, answer = code
+    _, says, bar, picture, slider, answer, _ = code
     assert [(output.name, output.text) for output in says.outputs] == [("stdout", f"here {path.parent.name}\n")]
     assert bar.outputs == []
     assert set(picture.outputs[0].data) == {"image/jpeg", "text/plain"}
     assert list(slider.outputs[0].data) == ["text/plain"]
     assert answer.outputs[0].data["text/plain"] == "42"
+
+
+def test_a_panel_leaves_its_picture_and_its_words(lesson):
+    """As two outputs, since front ends show but one kind of each; and one of them, nbconvert, shows them."""
+    *_, cell = lesson[2].cells
+    picture, words = cell.outputs
+    assert set(picture.data) == {"image/jpeg", "text/plain"} and set(words.data) == {"text/markdown", "text/plain"}
+    assert picture.metadata["image/jpeg"]["alt"].startswith("Waves: the picture at frequency 0.2, size 11, angle")
+    assert "Run this cell in JupyterLab to turn the knobs." in words.data["text/plain"]
+    page, _ = HTMLExporter().from_notebook_node(new_notebook(cells=[cell]))
+    assert picture.data["image/jpeg"] in page.replace("\n", "") and "<strong>Waves</strong>" in page
 
 
 def test_the_command_alone_writes_the_file_and_two_runs_give_the_same_bytes(lesson, monkeypatch, capsys):

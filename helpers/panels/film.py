@@ -18,8 +18,9 @@ from helpers.panels.run import Frame
 MIME = "application/vnd.seeing-convnets.film+json"
 MOST = 14  # frames of a film; the one at the lesson's settings may come in addition
 DRAWN = 48  # steps from which those of a film are chosen
-LARGEST = 36_000  # bytes of a frame
-MANY = 5  # entries of a menu that is worth to be turned before others
+LARGEST = 45_000  # bytes of a frame
+MANY = 4  # entries of a menu that is turned before shorter ones
+EFFORT = ("size", "steps")  # how much is computed, not what
 
 
 class Reel(Paper):
@@ -92,7 +93,7 @@ class Filmed(Plain):
                 shot = paper.frame, paper.picture
             labels.append(f"{knob.name.replace('_', ' ')} = {as_text(knob)}")
             shots.append(shot)
-        knob.widget.value, (paper.frame, paper.picture) = own, at_rest
+        knob.widget.value, (paper.frame, paper.picture), paper.error = own, at_rest, None
         return labels, shots, start
 
 
@@ -109,11 +110,11 @@ def of_one_size(pictures: Sequence[pillow.Image]) -> list[pillow.Image]:
 
 
 def telling(knobs: Iterable[Knob]) -> Knob | None:
-    """The knob that a film turns: the first in sight that has a range or a long menu, but for the size of pictures.
+    """The knob that a film turns: the first in sight that has a range or a long menu, but for `EFFORT`.
 
     Where there is none, it is the first menu of layers, then any other menu, then a switch.
     """
-    able = [knob for knob in opened(knobs)[0] if knob.name != "size" and len(values(knob)) > 1]
+    able = [knob for knob in opened(knobs)[0] if knob.name not in EFFORT and len(values(knob)) > 1]
     long = [knob for knob in able if isinstance(knob, Menu) and len(knob.widget.options) >= MANY]
     ranges = [knob for knob in able if isinstance(knob, (Number, Channels)) or knob in long]
     kinds = [[knob for knob in able if isinstance(knob, kind)] for kind in (Layers, Menu, Switch)]

@@ -44,7 +44,8 @@ STYLE = """<style>
 .panel-curve polyline { fill: none; stroke: var(--jp-brand-color1); stroke-width: 1.5; }
 </style>"""
 
-WIDTHS = (860, 720, 600, 480, 400, 320, 240)  # pixels of a picture that must not become a large file
+WIDEST = 860  # pixels of a picture; the whole panel fits 900
+NARROWEST = 240  # pixels below which a picture does not become smaller for its file's sake
 
 # Parameters that take less memory when they are lower.
 LOWER = ("size", "batch", "batch_size", "count", "samples", "octaves", "scale", "steps", "width", "height")
@@ -79,14 +80,21 @@ def to_jpeg(picture: pillow.Image) -> bytes:
     return file.getvalue()
 
 
+def shown_width(picture: pillow.Image) -> int:
+    """How many pixels wide a picture is shown: a small one is easier to see when it is not."""
+    wide, high = picture.size
+    return min(WIDEST, max(wide, 400 if wide >= high else round(400 * wide / high)))
+
+
 def fitted(pictures: Sequence[pillow.Image], most: int, quality: int = 80) -> list[bytes]:
-    """Pictures as JPEGs of at most `most` bytes each: all on one scale, the largest of `WIDTHS` at which they are."""
+    """Pictures as JPEGs, all on one scale: the largest at which none is wider than shown or has above `most` bytes."""
     whole = max(picture.width for picture in pictures)
-    for width in sorted({min(width, whole) for width in WIDTHS}, reverse=True):
-        files = [_scaled_jpeg(picture, width / whole, quality) for picture in pictures]
-        if max(map(len, files)) <= most:
-            break
-    return files
+    scale = min(1.0, WIDEST / whole)
+    while True:
+        files = [_scaled_jpeg(picture, scale, quality) for picture in pictures]
+        if max(map(len, files)) <= most or scale * whole < NARROWEST:
+            return files
+        scale *= 0.9
 
 
 def _scaled_jpeg(picture, scale, quality):

@@ -15,7 +15,7 @@ from helpers.core.arguments import one_of
 from helpers.panels.call import call_of
 from helpers.panels.controls import opened
 from helpers.panels.knobs import Knob, Menu, Size
-from helpers.panels.look import fitted, one_line
+from helpers.panels.look import fitted, one_line, shown_width
 from helpers.panels.run import Frame, Planned
 from helpers.panels.work import Work
 
@@ -178,7 +178,7 @@ class Plain:
     def _picture(self):
         (jpeg,) = fitted([self.paper.picture], LARGEST)
         data = {"image/jpeg": b64encode(jpeg).decode(), "text/plain": repr(self)}
-        return data, {"image/jpeg": {"alt": self.alt}}
+        return data, {"image/jpeg": {"alt": self.alt, "width": shown_width(self.paper.picture)}}
 
     def _words(self):
         settings = " · ".join(f"{name.replace('_', ' ')} {text}" for name, text in self.settings.items())

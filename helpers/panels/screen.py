@@ -7,10 +7,8 @@ from io import BytesIO
 import ipywidgets
 from PIL import Image as pillow
 
-from helpers.panels.look import one_line, sparkline
+from helpers.panels.look import one_line, shown_width, sparkline
 from helpers.panels.run import FRAMES_KEPT, Frame
-
-WIDEST = 860  # pixels of a picture; the whole panel fits 900
 
 
 class Screen:
@@ -107,8 +105,7 @@ class Screen:
         self._put(frame)
 
     def _put(self, frame, picture=None):
-        wide, high = (picture or pillow.open(BytesIO(frame.jpeg))).size
-        width = f"{min(WIDEST, max(wide, 400 if wide >= high else round(400 * wide / high)))}px"
+        width = f"{shown_width(picture or pillow.open(BytesIO(frame.jpeg)))}px"
         if self.image.layout.width != width:
             self.image.layout.width, self.right.layout.flex = width, f"0 1 calc({width} + 4px)"
         self.image.layout.display = self.right.layout.display = None
