@@ -20,6 +20,10 @@ from helpers.site.films import film_of_gif
 from helpers.site.formulas import mathml
 
 HERE = Path(__file__).parent
+LOOK = {
+    "style": (HERE / "template" / "site.css").read_text("utf-8"),
+    "script": (HERE / "template" / "site.js").read_text("utf-8"),
+}
 README = ROOT / "README.md"
 LARGEST = 8_000_000  # bytes of a page
 ORDER = [MIME, "image/jpeg", "image/png", "text/html", "text/plain"]  # which form of an output is shown
@@ -221,7 +225,7 @@ def lesson_page(card: Card, there: set[str], films: dict[str, list[dict]]) -> st
     notebook.metadata.open_at_the_end = bool(before)
     all_cards = cards()
     at = card.lesson.number - 1
-    resources = {
+    resources = LOOK | {
         "film": MIME,
         "card": card,
         "cards": [each for each in all_cards if each.lesson.stem in there],
@@ -246,14 +250,17 @@ def index_page(there: set[str]) -> str:
     opening = re.search(r"^# (.+?)\n\n(.+?)\n\n", readme, re.DOTALL)
     commands = re.search(r"^## Two commands\n.+?(?=^## )", readme, re.DOTALL | re.MULTILINE)
     promise = prose(opening[2], there, Headings())
-    made = exporter()
-    return made.environment.get_template("home.html.j2").render(
-        resources=made._init_resources({})
-        | {
-            "title": opening[1],
-            "description": re.sub(r"<[^>]+>", "", promise).strip(),
-            "cards": [card for card in cards() if card.lesson.stem in there],
-            "promise": promise,
-            "commands": prose(commands[0], there, Headings()),
-        }
+    return (
+        exporter()
+        .environment.get_template("home.html.j2")
+        .render(
+            resources=LOOK
+            | {
+                "title": opening[1],
+                "description": re.sub(r"<[^>]+>", "", promise).strip(),
+                "cards": [card for card in cards() if card.lesson.stem in there],
+                "promise": promise,
+                "commands": prose(commands[0], there, Headings()),
+            }
+        )
     )
