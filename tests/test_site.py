@@ -329,7 +329,7 @@ def test_a_film_on_a_page(recorded):
     (film,) = recorded[1]["cell-2"]
     page = BeautifulSoup(lesson_page(cards()[3], set(), {"saliency-panel": [film]}), "html.parser")
     (figure,) = page.select("figure.film")
-    assert figure.figcaption.get_text() == "Light & dark" and figure.find("pre").get_text() == film["call"]
+    assert figure.figcaption.get_text() == "Light & dark" and figure.find("pre").get_text().strip() == film["call"]
     frames = figure.select(".frames img")
     assert [frame["data-label"] for frame in frames] == [frame["label"] for frame in film["frames"]]
     assert [i for i, frame in enumerate(frames) if not frame.has_attr("hidden")] == [film["start"]]

@@ -148,7 +148,7 @@ def test_without_javascript_a_film_shows_its_picture_and_no_controls(browser, fo
 
 def test_what_is_wider_than_a_phone_scrolls_in_itself_by_keyboard(browser, folder):
     with Reader(browser, folder / "with_film.html", size=PHONE) as reader:
-        call = reader.page.locator(".film .call")
+        call = reader.page.locator(".film pre")
         call.focus()
         for _ in range(3):
             reader.page.keyboard.press("ArrowRight")
