@@ -15,7 +15,7 @@ QUIET := --LabApp.app_settings_dir=$(CURDIR)/.jupyterlab --LabApp.extension_mana
 CPU_TORCH := torch torchvision --index-url https://download.pytorch.org/whl/cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab install check grade release test coverage lessons panels attacks notebooks data bench gpu vgg frontends clean
+.PHONY: lab install check grade release test coverage lessons panels attacks notebooks site data bench gpu vgg frontends clean
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $(ROOT) $(QUIET) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(LAB_OPTIONS)
@@ -64,6 +64,10 @@ attacks: $(VENV)/installed
 notebooks: $(VENV)/installed
 	$(BIN)/python -m helpers.notebooks
 
+# the course as pages that need no installation, in site/; films are recorded once: make site SITE_OPTIONS=--no-films
+site: $(VENV)/installed
+	$(BIN)/python -m helpers.site $(SITE_OPTIONS)
+
 # what the course makes itself: the first layers of data/, taught again from noise, and the portraits; some minutes
 data: $(VENV)/installed
 	$(BIN)/python -m helpers.imitation
@@ -92,7 +96,7 @@ frontends: $(VENV)/installed
 	$(BIN)/python -m pip install -q -e '.[test,frontends]'
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) build site dist *.egg-info .pytest_cache .ruff_cache .coverage
 	find helpers notebooks tests -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 $(VENV)/installed: pyproject.toml

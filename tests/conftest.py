@@ -71,3 +71,13 @@ def offline(monkeypatch):
 
     monkeypatch.setattr("helpers.core.registry.impatient", refuse)
     monkeypatch.setattr("helpers.core.photos.impatient", refuse)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder with the pages of all lessons as stored, without films."""
+    from helpers.site.__main__ import main
+
+    folder = tmp_path_factory.mktemp("site")
+    assert main(["--no-films", "--out", str(folder)]) == 0
+    return folder

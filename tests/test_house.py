@@ -17,7 +17,7 @@ HELPERS = ROOT / "helpers"
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 FILES = sorted(HELPERS.rglob("*.py"))
 OTHERS = [path for path in HELPERS.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
-AROUND = {"panels", "exercises", "grading", "plots", "showing", "notebooks"}  # stand above the techniques
+AROUND = {"panels", "exercises", "grading", "plots", "showing", "notebooks", "site"}  # stand above the techniques
 WIDGETS = {"ipywidgets", "IPython", "jupyterlab", "nbformat", "nbclient"}
 LONGEST = 400  # lines
 

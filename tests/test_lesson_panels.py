@@ -9,11 +9,12 @@ import time
 import ipywidgets
 import nbformat
 import pytest
-from cells import SMALL, slice_for_panels
+from cells import SMALL
 
 from helpers import panels
 from helpers.core import photos, registry
 from helpers.core.lessons import LESSONS
+from helpers.site.slices import slice_for_panels
 
 PATHS = [lesson.notebook for lesson in LESSONS]
 SIDE = 96  # pixels: what a knob does is the same for a small picture

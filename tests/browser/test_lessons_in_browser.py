@@ -7,11 +7,12 @@ import time
 
 import nbformat
 import pytest
-from cells import SMALL, slice_for_panels
+from cells import SMALL
 from lab import SCREENSHOTS, Page
 from nbformat.v4 import new_code_cell
 
 from helpers.core.lessons import LESSONS
+from helpers.site.slices import slice_for_panels
 
 pytestmark = pytest.mark.limits
 PATHS = [lesson.notebook for lesson in LESSONS]
