@@ -286,7 +286,7 @@ def test_a_film_is_recorded_once(recorded, monkeypatch):
         raise AssertionError("recorded again")
 
     monkeypatch.setattr(films, "record", again)
-    assert films.films_of(lesson, pytest.fail, folder) == made
+    assert films.films_of(lesson, pytest.fail, folder) == made and len(list(folder.glob("*.json"))) == 1
     notebook = nbformat.read(lesson.notebook, as_version=4)
     notebook.cells[1].source = "print('still not needed')"
     other = SimpleNamespace(stem="tiny", notebook=folder / "other.ipynb")

@@ -39,6 +39,8 @@ def films_of(lesson: Lesson, tell=print, kept: Path = KEPT) -> dict[str, list[di
     for failure in failures:
         tell(f"{lesson.stem}: no film: {failure}")
     if not failures:
+        for former in kept.glob(f"{lesson.stem}-*.json"):
+            former.unlink()
         write_atomically(file, lambda stream: stream.write(json.dumps(films).encode()))
     return films
 
