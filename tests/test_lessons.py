@@ -9,7 +9,7 @@ import time
 
 import nbformat
 import pytest
-from cells import leaks, slice_for_panels, statements
+from cells import leaks
 from nbformat.v4 import new_code_cell, new_output
 
 from helpers.core.lessons import LESSONS, NOTEBOOKS
@@ -18,6 +18,7 @@ from helpers.exercises.exercise import exercises
 from helpers.exercises.verdict import BLANK, Verdict
 from helpers.grading.assemble import check_cells, exercise_cells, paste
 from helpers.notebooks import normalise, solutions
+from helpers.site.slices import slice_for_panels, statements
 
 EACH = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
 
@@ -54,6 +55,7 @@ def test_every_picture_of_a_lesson_says_what_is_to_be_seen(lesson):
     assert said
 
 
+@EACH
 def test_every_panel_of_a_lesson_is_stored_as_its_picture_and_its_call(lesson):
     """As `make notebooks` leaves it; the call is Python, and names no second, machine or device."""
     made = [cell for cell in nbformat.read(lesson.notebook, as_version=4).cells if makes_panel(cell)]
