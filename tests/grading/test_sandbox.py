@@ -185,7 +185,7 @@ def test_what_a_program_left_running_is_dead_too(bubblewrap, monkeypatch):
     with started([sys.executable, "-c", source], Limits()) as program:
         process = program.process
         assert process.stdout.read(5) == b"over\n" and process.wait(10) == 0
-        copy = os.dup(process.stdout.fileno())
+        copy = os.dup(program.stdout.fileno())
     with os.fdopen(copy, "rb") as rest:  # at its end as soon as nobody is left to write
         assert select.select([rest], [], [], 10)[0] and rest.read() == b""
 
