@@ -55,7 +55,6 @@ class Kernel:
 
     @staticmethod
     def _begin(orders):
-        os.setsid()
         _silence()  # what is said to the judge is not the kernel's to say
         with open(orders, encoding="utf-8") as file:
             if told := file.read():
@@ -93,7 +92,7 @@ class Forked(LocalProvisioner):
     kernel: Kernel
 
     async def launch_kernel(self, cmd, **options):
-        self.process, self.pid, self.pgid = self.kernel, self.kernel.pid, self.kernel.pid
+        self.process, self.pid = self.kernel, self.kernel.pid
         self.kernel.begin(cmd[cmd.index("-f") :])
         return self.connection_info
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import psutil
 
 from helpers.grading import sandbox
-from helpers.grading.sandbox import Limits, Program, started
+from helpers.grading.sandbox import PATIENCE, Limits, Program, started
 
-STARTING = 60.0  # seconds by the clock that imports, or a sandbox, may take on a busy machine
+STARTING = 60.0  # seconds of processor time that imports may take
 HOLD = ("cat",)  # keeps a sandbox open as long as its input is, and says back that it is there
 
 
@@ -92,7 +92,7 @@ class _Source:
 
     def __init__(self, module):
         self._channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._channel.settimeout(STARTING)
+        self._channel.settimeout(PATIENCE * STARTING)
         python = _sealed(sys.executable)
         try:
             self._process = subprocess.Popen(
@@ -156,6 +156,6 @@ def _open(process):
     """
     with suppress(BrokenPipeError):
         process.stdin.write(b"\n")
-    if not select.select([process.stdout], [], [], STARTING)[0] or process.stdout.read(1) != b"\n":
+    if not select.select([process.stdout], [], [], PATIENCE * STARTING)[0] or process.stdout.read(1) != b"\n":
         raise OSError("a sandbox cannot be made")
     return psutil.Process(process.pid).children(recursive=True)[-1].pid

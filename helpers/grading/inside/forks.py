@@ -31,8 +31,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:  # what an import writes, nobody sees
         os.environ.update(dict.fromkeys(HOMES, home))
         module = import_module(sys.argv[1])
-    os.environ.update(dict.fromkeys(HOMES, "/tmp"))
+    os.environ.update(dict.fromkeys((*HOMES, "PWD"), "/tmp"))
     tempfile.tempdir = None  # it is found anew
+    if len(os.listdir("/proc/self/task")) > 1:
+        sys.exit("a program with threads cannot be forked")
     gc.collect()
     gc.freeze()  # forks share what is here, and need not look through it for garbage
     serve(module, socket.socket(fileno=int(sys.argv[2])))
