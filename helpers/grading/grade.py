@@ -36,6 +36,8 @@ def grade(lesson: int, answers: dict[str, list[Answer]], cell: float = 20.0, not
     """
     start = time.perf_counter()
     result = ungraded(lesson)
+    if answers:
+        NBVAL.prepare()
     judgements = judge(lesson, answers, seconds=cell)
     said = _nbval(lesson, judgements, cell, notebook)
     for judgement in judgements:

@@ -38,6 +38,16 @@ class Ready:
         self.module, self.helpers = module, helpers
         self._lock, self._source, self._cold = threading.Lock(), None, False
 
+    def prepare(self) -> None:
+        """Begin to import what `running` will need, and do not wait for it."""
+        if self._lock.acquire(blocking=False):  # else somebody waits for it already
+            try:
+                if not (self._cold or self._source or sandbox.unprotected()):
+                    with suppress(OSError):
+                        self._source = _Source(self.module)
+            finally:
+                self._lock.release()
+
     @contextmanager
     def running(self, limits: Limits, *arguments: str) -> Iterator[Program]:
         """The program in a new sandbox, with pipes for its input and output; all of it is dead at the end."""
