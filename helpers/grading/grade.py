@@ -3,7 +3,6 @@ in a thread or on another machine.
 """
 
 import json
-import sys
 import time
 
 import nbformat
@@ -13,9 +12,11 @@ from helpers.exercises.exercise import exercises
 from helpers.exercises.verdict import BLANK, PASSED
 from helpers.grading.answers import Answer
 from helpers.grading.assemble import only_exercises, paste
-from helpers.grading.judge import judge
-from helpers.grading.sandbox import PATIENCE, Limits, started
+from helpers.grading.judge import Judgement, judge
+from helpers.grading.sandbox import PATIENCE, Limits
+from helpers.grading.warm import Ready
 
+NBVAL = Ready("helpers.grading.nbval_run")
 LARGEST_REPORT = 1_000_000  # bytes of what nbval's process says
 NOTHING = {"outcome": BLANK, "message": "", "nbval": "", "answer": "", "difference": "", "share": 0.0}
 
@@ -35,13 +36,16 @@ def grade(lesson: int, answers: dict[str, list[Answer]], cell: float = 20.0, not
     """
     start = time.perf_counter()
     result = ungraded(lesson)
-    said = _nbval(lesson, answers, cell, notebook) if answers else {}
-    for judgement in judge(lesson, answers, seconds=cell):
+    if answers:
+        NBVAL.prepare()
+    judgements = judge(lesson, answers, seconds=cell)
+    said = _nbval(lesson, judgements, cell, notebook)
+    for judgement in judgements:
         verdict = judgement.verdict
         result["verdicts"][verdict.number] |= {
             "outcome": verdict.outcome,
             "message": verdict.message,
-            "nbval": said.get(verdict.number, "") if verdict.number in answers else "",
+            "nbval": said.get(verdict.number, ""),
             "answer": judgement.source,
             "difference": verdict.difference,
             "share": float(verdict.share),
@@ -64,17 +68,22 @@ def points(result: dict) -> int:
     return sum(verdict["outcome"] == PASSED for verdict in result["verdicts"].values())
 
 
-def _nbval(lesson, answers, cell, seconds):
-    """What the checks in the notebook say, by number; nothing after a crash."""
+def _nbval(lesson, judgements: list[Judgement], cell, seconds):
+    """What the checks in the notebook say of what was judged, by number; nothing after a crash.
+
+    An answer that has ended its process or used up its time is left out: it would do so to the kernel as well, where
+    the others would pay for it.
+    """
     found = lessons.lesson(lesson)
-    sources = {number: candidates[0].source for number, candidates in answers.items() if candidates[0].source}
+    sources = {each.verdict.number: each.source for each in judgements if each.source and not each.gone}
+    if not sources:
+        return {}
     notebook = only_exercises(paste(nbformat.read(found.notebook, as_version=4), sources), found.first_cell)
-    program = [sys.executable, "-m", "helpers.grading.nbval_run", found.notebook.name, str(PATIENCE * cell)]
     try:
-        with started(program, Limits(seconds=int(seconds))) as running:
+        with NBVAL.running(Limits(seconds=int(seconds)), found.notebook.name, str(PATIENCE * cell)) as running:
             until = running.within(seconds)
             running.write(nbformat.writes(notebook).encode(), until)
             said = json.loads(running.rest(LARGEST_REPORT, until))
-            return {str(number): " ".join(str(text).split())[:300] for number, text in said.items()}
+            return {number: " ".join(str(said.get(number, "")).split())[:300] for number in sources}
     except Exception:  # too slow, ended before it had read the notebook, or its words are forged
         return {}

@@ -2,7 +2,6 @@
 submission ever runs.
 """
 
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -11,10 +10,10 @@ from helpers.exercises.exercise import Exercise, exercises
 from helpers.exercises.verdict import BLANK, PASSED, UNJUDGED, WRONG, Verdict
 from helpers.grading.answers import Answer
 from helpers.grading.inside.wire import receive, send
-from helpers.grading.sandbox import FOR_ANSWERS, PATIENCE, Excess, Limits, Until, started
+from helpers.grading.sandbox import FOR_ANSWERS, PATIENCE, Excess, Limits, Until
+from helpers.grading.warm import STARTING, Ready
 
-PROGRAM = (sys.executable, "-m", "helpers.grading.inside.worker")
-STARTING = 60.0  # seconds that Python and torch may take
+ANSWERS = Ready("helpers.grading.inside.worker", FOR_ANSWERS)
 
 
 class Gone(NotYet):
@@ -22,11 +21,16 @@ class Gone(NotYet):
 
 
 class Worker:
-    """A sandboxed process that holds the answers of one notebook."""
+    """A sandboxed process that holds answers.
+
+    Attributes:
+        forked: whether another is there at once.
+    """
 
     def __init__(self, limits: Limits):
         self._stack = ExitStack()
-        self._program = self._stack.enter_context(started(PROGRAM, limits, FOR_ANSWERS))
+        self._program = self._stack.enter_context(ANSWERS.running(limits))
+        self.forked = self._program.forked is not None
         try:
             self.ask(("define", "0", ""), self.within(STARTING))
         except BaseException:
@@ -82,10 +86,11 @@ class _Pipe:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on an exercise, and the source of the answer that it is about."""
+    """The verdict on an exercise, the source of the answer that it is about, and whether this was `Gone`."""
 
     verdict: Verdict
     source: str = ""
+    gone: bool = False
 
 
 def judge(
@@ -105,7 +110,9 @@ def judge(
 
 
 class _Court:
-    """Judges one answer after the other; whoever ends the process in which they run leaves the next a new one."""
+    """Judges one answer after the other, each in a process of its own where that is there at once. Where it has to
+    start, the answers of a notebook share one; whoever ends it leaves the next a new one.
+    """
 
     def __init__(self, limits, seconds):
         self.limits, self.seconds, self.worker = limits, seconds, None
@@ -113,24 +120,26 @@ class _Court:
     def judge(self, exercise: Exercise, candidates: list[Answer]) -> Judgement:
         judgements = []
         for answer in candidates:
-            judgements.append(Judgement(self.verdict(exercise, answer), answer.source))
+            judgements.append(self.judgement(exercise, answer))
             if judgements[-1].verdict.outcome == PASSED:
                 return judgements[-1]
         return next((j for j in judgements if j.verdict.outcome != BLANK), Judgement(Verdict(exercise.number, BLANK)))
 
-    def verdict(self, exercise, answer):
+    def judgement(self, exercise, answer):
         if answer.problem:
-            return Verdict(exercise.number, WRONG, answer.problem)
+            return Judgement(Verdict(exercise.number, WRONG, answer.problem), answer.source)
         student = None
         try:
             self.worker = self.worker or Worker(self.limits)
             student = _Student(self.worker, exercise, answer, self.seconds)
-            return exercise.verdict(student, devices=["cpu"], trusted=True)
+            verdict = exercise.verdict(student, devices=["cpu"], trusted=True)
+            return Judgement(verdict, answer.source, bool(student.gone))
         except Exception as error:  # ours, since an answer is plain numbers and words here
             where = f"{type(error).__name__}: {str(error)[:200]}"
-            return Verdict(exercise.number, UNJUDGED, f"the grader itself failed on this answer ({where})")
+            verdict = Verdict(exercise.number, UNJUDGED, f"the grader itself failed on this answer ({where})")
+            return Judgement(verdict, answer.source)
         finally:
-            if student is None or student.gone:
+            if student is None or student.gone or self.worker.forked:
                 self.close()
 
     def close(self):

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -79,21 +80,24 @@ def _bubblewrap():
     return path if path and subprocess.run([path, *test], capture_output=True).returncode == 0 else None
 
 
-def command(program: Sequence[str], limits: Limits, helpers: Sequence[str] | None = None, slot: int = 0) -> list[str]:
-    """The command that runs `program` in the sandbox.
-
-    Args:
-        helpers: the files of the course's package that it sees; default: all of them.
-        slot: a number below AT_ONCE that no other sandbox of this process has now.
-    """
+def own_limits(limits: Limits, slot: int) -> dict:
+    """What a program has to take upon itself, as `inside.rlimits` reads it."""
     own = asdict(limits)
     if os.geteuid() or not _bubblewrap():
         own["processes"] += _processes()
     else:
         own["user"] = _user(slot)
-    limited = [sys.executable, "-m", "helpers.grading.inside.rlimits", json.dumps(own), *program]
+    return own
+
+
+def wrapped(program: Sequence[str], limits: Limits, helpers: Sequence[str] | None = None) -> list[str]:
+    """The command that runs `program` in the sandbox, where there is one.
+
+    Args:
+        helpers: the files of the course's package that it sees; default: all of them.
+    """
     if not _bubblewrap():
-        return limited
+        return [*program]
     seen = [p for p in (*SYSTEM, sys.prefix, sys.base_prefix) if Path(p).exists()]
     # root changes into a user of its own, which a user namespace would not know
     spaces = ["--unshare-all"] if os.geteuid() else [f"--unshare-{kind}" for kind in ("ipc", "pid", "net", "uts")]
@@ -117,13 +121,13 @@ def command(program: Sequence[str], limits: Limits, helpers: Sequence[str] | Non
             wrap += ["--ro-bind", str(HELPERS / name), str(HELPERS / name)]
         wrap += ["--remount-ro", str(HELPERS)]
     wrap += ["--remount-ro", "/"]
-    for name, value in _environment("/tmp").items():
+    for name, value in environment("/tmp").items():
         wrap += ["--setenv", name, value]
-    return [*wrap, "--chdir", "/tmp", *limited]
+    return [*wrap, "--chdir", "/tmp", *program]
 
 
-def _environment(home):
-    """Names of the environment that a sandboxed program needs, and no other."""
+def environment(home: str) -> dict[str, str]:
+    """What a sandboxed program needs of the environment, and nothing else."""
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ}
     kept |= {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
     path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
@@ -155,11 +159,18 @@ class Until:
 
 
 class Program:
-    """A program in the sandbox. Whatever it says is read in bounded pieces, and what it uses is watched meanwhile."""
+    """A program in the sandbox. Whatever it says is read in bounded pieces, and what it uses is watched meanwhile.
 
-    def __init__(self, process: subprocess.Popen, limits: Limits):
-        self.process, self._limits, self._looked = process, limits, time.monotonic()
-        os.set_blocking(process.stdin.fileno(), False)
+    Attributes:
+        process: that holds the sandbox.
+        stdin, stdout: our ends of the program's pipes.
+        forked: the process that stands for the program where that was not started by `process`, see `warm`.
+    """
+
+    def __init__(self, process: subprocess.Popen, stdin: IO, stdout: IO, limits: Limits, forked: int | None = None):
+        self.process, self.stdin, self.stdout, self.forked = process, stdin, stdout, forked
+        self._limits, self._looked = limits, time.monotonic()
+        os.set_blocking(stdin.fileno(), False)
 
     def within(self, seconds: float) -> Until:
         """From now on so many seconds of processor time, of all its processes together."""
@@ -173,7 +184,7 @@ class Program:
             Excess: it uses more than it may.
             OSError: it has ended.
         """
-        pipe, data = self.process.stdin, memoryview(data)
+        pipe, data = self.stdin, memoryview(data)
         while data:
             self._wait([], [pipe], until)
             data = data[os.write(pipe.fileno(), data[: 1 << 16]) :]
@@ -199,7 +210,7 @@ class Program:
         Raises:
             TimeoutError, Excess: as `write`; Excess also if it says more.
         """
-        self.process.stdin.close()
+        self.stdin.close()
         data = bytearray()
         while piece := self._piece(1 << 20, until):
             data += piece
@@ -208,8 +219,8 @@ class Program:
         return bytes(data)
 
     def _piece(self, count, until):
-        self._wait([self.process.stdout], [], until)
-        return os.read(self.process.stdout.fileno(), min(count, 1 << 20))
+        self._wait([self.stdout], [], until)
+        return os.read(self.stdout.fileno(), min(count, 1 << 20))
 
     def _wait(self, readable, writable, until):
         while True:
@@ -234,10 +245,12 @@ class Program:
         self._looked = time.monotonic()
 
     def _all(self):
-        with suppress(psutil.Error):
-            own = psutil.Process(self.process.pid)
-            return [own, *own.children(recursive=True)]
-        return []
+        found = []
+        for pid in filter(None, (self.forked, self.process.pid)):
+            with suppress(psutil.Error):
+                own = psutil.Process(pid)
+                found += [own, *own.children(recursive=True)]
+        return found
 
 
 def _used(processes):
@@ -279,28 +292,45 @@ def _stored(processes):
 @contextmanager
 def started(program: Sequence[str], limits: Limits, helpers: Sequence[str] | None = None) -> Iterator[Program]:
     """`program` running in the sandbox with pipes for its input and output; all of it is dead at the end."""
-    slot = _slots.pop()
+    with slot() as own:
+        take = [sys.executable, "-m", "helpers.grading.inside.rlimits", json.dumps(own_limits(limits, own))]
+        with running(wrapped([*take, *program], limits, helpers)) as process:
+            yield Program(process, process.stdin, process.stdout, limits)
+
+
+@contextmanager
+def slot() -> Iterator[int]:
+    """A number below AT_ONCE that no other sandbox of this process has now."""
+    own = _slots.pop()
+    try:
+        yield own
+    finally:
+        _slots.add(own)
+
+
+@contextmanager
+def running(line: Sequence[str]) -> Iterator[subprocess.Popen]:
+    """The process of a command, in a folder and a session of its own; all of it is dead at the end."""
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         process = subprocess.Popen(
-            command(program, limits, helpers, slot),
+            line,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=folder,
-            env=_environment(folder),
+            env=environment(folder),
             start_new_session=True,
             bufsize=0,
         )
         _running.add(process)
         try:
-            yield Program(process, limits)
+            yield process
         finally:
             _kill(process)
             _running.discard(process)
             process.stdin.close()
             process.stdout.close()
             process.wait()
-            _slots.add(slot)
 
 
 def kill_all() -> None:

@@ -8,6 +8,7 @@ import pytest
 from classroom import LESSON, command
 
 from helpers import notebooks
+from helpers.grading.answers import answers_of
 from helpers.grading.assemble import paste
 
 
@@ -20,6 +21,12 @@ def lesson():
 @pytest.fixture(scope="session")
 def solutions():
     return notebooks.solutions(LESSON)
+
+
+@pytest.fixture
+def answers(lesson):
+    """The answers of a notebook in whose exercise cells these sources stand, by number."""
+    return lambda sources: answers_of(nbformat.writes(paste(lesson, sources)).encode(), LESSON.number)
 
 
 @pytest.fixture

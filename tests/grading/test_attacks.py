@@ -190,8 +190,8 @@ while frame:
 def {name}(*a): return 1""",
     "replaces the worker's parts": """
 import sys
-worker = sys.modules['__main__']
-worker.define = worker.answer = worker.find = lambda *a: {{'network': 3}}
+from helpers.grading.inside import worker
+for each in (worker, sys.modules['__main__']): each.define = each.answer = each.find = lambda *a: {{'network': 3}}
 def {name}(*a): return 1""",
     "is not attempted by exception": """
 from helpers.exercises.calls import NotAttempted

@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -20,8 +19,7 @@ from helpers.exercises.calls import GIVEN, NotAttempted, NotYet
 from helpers.exercises.exercise import Check, find_exercise
 from helpers.exercises.toys import toy
 from helpers.grading import sandbox
-from helpers.grading.answers import Answer, answers_of
-from helpers.grading.assemble import paste
+from helpers.grading.answers import Answer
 from helpers.grading.inside import wire
 from helpers.grading.judge import Gone, Worker, judge
 from helpers.grading.sandbox import FOR_ANSWERS, Excess, Limits, started
@@ -185,7 +183,7 @@ def test_what_a_program_left_running_is_dead_too(bubblewrap, monkeypatch):
     with started([sys.executable, "-c", source], Limits()) as program:
         process = program.process
         assert process.stdout.read(5) == b"over\n" and process.wait(10) == 0
-        copy = os.dup(process.stdout.fileno())
+        copy = os.dup(program.stdout.fileno())
     with os.fdopen(copy, "rb") as rest:  # at its end as soon as nobody is left to write
         assert select.select([rest], [], [], 10)[0] and rest.read() == b""
 
@@ -389,12 +387,6 @@ def test_a_worker_that_gives_no_answer_is_gone(worker, source, message):
     assert str(told.value) == message
 
 
-@pytest.fixture
-def answers(lesson):
-    """The answers of a notebook in whose exercise cells these sources stand, by number."""
-    return lambda sources: answers_of(nbformat.writes(paste(lesson, sources)).encode(), LESSON.number)
-
-
 def test_one_bad_answer_costs_only_itself(solutions, answers):
     assert all(found.verdict.outcome == "passed" for found in judge(LESSON.number, answers(solutions)))
     first, second, *others = solutions
@@ -433,7 +425,8 @@ def test_what_a_worker_forges_is_read_with_care(solutions, forgery):
     first = next(iter(solutions))
     name = _name(first)
     forged = f"from helpers.grading.inside import wire, worker\ndef {name}(*a): return 1\n"
-    forged += f"def forge():\n    import sys\n    worker = sys.modules['__main__']\n    {forgery}\nforge()\n"
+    forged += f"def forge(worker):\n    {forgery}\nimport sys\n"
+    forged += "forge(worker)\nforge(sys.modules['__main__'])\n"  # which of them runs it
     verdict = judge(LESSON.number, {first: [Answer(forged)]}, seconds=2)[0].verdict
     assert verdict.outcome in ("not yet", "not attempted")
 

@@ -10,7 +10,12 @@ import sys
 
 
 def main() -> None:
-    limits = json.loads(sys.argv[1])
+    take(json.loads(sys.argv[1]))
+    os.execvp(sys.argv[2], sys.argv[2:])
+
+
+def take(limits: dict) -> None:
+    """Hold this process, and all that it starts, to what `sandbox.own_limits` says."""
     set_limit(resource.RLIMIT_DATA, limits["memory"])
     set_limit(resource.RLIMIT_FSIZE, limits["file"])
     set_limit(resource.RLIMIT_CPU, limits["seconds"])
@@ -20,7 +25,6 @@ def main() -> None:
         os.setresgid(*[limits["user"]] * 3)
         os.setresuid(*[limits["user"]] * 3)
     set_limit(resource.RLIMIT_NPROC, limits["processes"])
-    os.execvp(sys.argv[2], sys.argv[2:])
 
 
 def set_limit(kind, value):
