@@ -96,12 +96,12 @@ def in_words(figure: Figure) -> str:
     rows = len({place.rowspan.start for place in places if place})
     if len(parts) > 1 and rows:
         head += f" in {rows} rows" if rows > 1 else " in a row"
-    said = [figure.get_suptitle(), *map(_caption, parts), *map(_names, figure.legends)]
+    said = [figure.get_suptitle(), *map(_said_of, parts), *map(_names, figure.legends)]
     said = "; ".join(text for text in said if text)
     return shorten(f"{head}: {said}." if said else f"{head}.", LONGEST, placeholder=" …")
 
 
-def _caption(axis: Axes):
+def _said_of(axis: Axes):
     over = " over ".join(label for label in (axis.get_ylabel(), axis.get_xlabel()) if label)
     names = axis.get_legend() and f"({_names(axis.get_legend())})"
     return " ".join(filter(None, (": ".join(filter(None, (axis.get_title(), over))), names)))

@@ -94,6 +94,12 @@ def test_in_colab_the_picture_a_sentence_and_the_call_are_shown(colab):
     assert len(calls) == 1, "seen twice, computed once"
 
 
+@pytest.mark.parametrize("line", ["- x", "+ 1", "1. x", "2) x", "===", "---", "&amp; <b>", "# x", "0.5 of all"])
+def test_a_line_that_markdown_would_read_as_its_own_is_seen_as_it_is(colab, line):
+    _, text = seen(panel(brighten, lambda result: (result, f"above\n{line}"), size=48, title="T"))
+    assert text.startswith(f"T\nabove\n{line}\n")
+
+
 def test_under_ipywidgets_7_the_sentence_says_what_to_install(seven):
     picture, text = seen(panel(fade))
     assert picture and "need ipywidgets 8 and here is 7.8.5: run pip install -U ipywidgets" in text

@@ -387,6 +387,18 @@ def test_what_goes_wrong_is_one_clear_line_and_leaves_what_was_there(tmp_path, c
     assert {path.name for path in tmp_path.iterdir()} == {"file", "01_filters.html"}
 
 
+def test_a_film_that_is_missing_is_told_and_is_no_success(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("helpers.site.films.record", lambda *_: ({}, ["saliency-panel: ValueError: no"]))
+    assert main(["4", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "04_saliency: no film: saliency-panel: ValueError: no\n"
+    assert (tmp_path / "04_saliency.html").exists()
+
+
+def test_a_kernel_that_dies_is_one_line(tmp_path):
+    cells = [new_code_cell("import os\nos._exit(1)")]
+    assert films.record(new_notebook(cells=cells), tmp_path) == ({}, ["Kernel died"])
+
+
 def test_the_workflow_publishes_what_the_command_writes():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
     build, deploy = workflow["jobs"]["build"], workflow["jobs"]["deploy"]

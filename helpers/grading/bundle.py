@@ -65,6 +65,7 @@ def pyproject(files: Iterable[Path], tools: Collection[str] = ()) -> str:
     tests = tomllib.loads(text)["project"]["optional-dependencies"]["test"]
     kept = json.dumps([each for each in tests if re.match(r"[\w-]+", each)[0] in tools])
     text = re.sub(r"^test = \[.*?^\]\n", f"grade = {kept}\n" if tools else "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^frontends = .*\n", "", text, flags=re.MULTILINE)  # for tests that stay here
     packages = sorted({".".join(path.relative_to(ROOT).parent.parts) for path in files})
     return f"{text}[tool.setuptools]\npackages = {json.dumps(packages)}\n"
 

@@ -160,7 +160,8 @@ class Plain:
                 work.wait(0.1)
         finally:
             work.stop()
-            work.wait(PATIENCE)
+            if work.iterative:  # else nothing ends it before it is done
+                work.wait(PATIENCE)
         if self._stored and self.paper.error:
             raise self.paper.error
 
@@ -204,4 +205,5 @@ def as_text(knob: Knob) -> str:
 
 def _escaped(line):
     """A line of text in which Markdown finds nothing to do."""
-    return re.sub(r"([\\`*_\[\]<>$#|~])", r"\\\1", line)
+    line = re.sub(r"([\\`*_\[\]<>$#|~&])", r"\\\1", line)
+    return re.sub(r"^(\s*\d*)([-+.)](?=-*(?:\s|$))|=)", r"\1\\\2", line)  # a list, or the line below a heading

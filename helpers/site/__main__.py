@@ -16,7 +16,13 @@ from helpers.site.pages import cards, index_page, lesson_page
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the pages as the command line says."""
+    """Write the pages as the command line says; 1 if a film is missing from them."""
+    missing = []
+
+    def tell(line):
+        missing.append(line)
+        print(line, file=sys.stderr, flush=True)
+
     parser = argparse.ArgumentParser(prog="python -m helpers.site", description="Write the course as pages.")
     parser.add_argument("lessons", type=int, nargs="*", help=f"numbers from 1 to {len(LESSONS)} (default: all)")
     parser.add_argument("--out", type=Path, default=Path("site"), help="a folder (default: site)")
@@ -37,11 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         parser.error(f"the pages cannot be written: {error}")
     print(f"Written to {options.out}: open {options.out / 'index.html'} in a browser.")
-    return 0
-
-
-def tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return 1 if missing else 0
 
 
 def write(path: Path, page: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from PIL import Image, ImageSequence
 
@@ -19,7 +20,8 @@ from helpers.panels.film import MIME
 from helpers.site.slices import slice_for_panels
 
 KEPT = ROOT / "build" / "films"
-MAKES = ("helpers/*.py", "helpers/core/*.py", "helpers/panels/*.py")  # what a film depends on beside its lesson
+# what a film depends on beside its lesson
+MAKES = ("helpers/*.py", "helpers/core/*.py", "helpers/panels/*.py", "data/*.np?", "data/*.png", "data/paintings/*")
 
 
 def films_of(lesson: Lesson, tell=print, kept: Path = KEPT) -> dict[str, list[dict]]:
@@ -46,7 +48,7 @@ def films_of(lesson: Lesson, tell=print, kept: Path = KEPT) -> dict[str, list[di
 
 
 def record(notebook: NotebookNode, folder: Path) -> tuple[dict[str, list[dict]], list[str]]:
-    """Run a notebook of panels as films; what came of it, and a line for each cell that raised."""
+    """Run a notebook of panels as films; what came of it, and a line for each cell that raised, or a dead kernel."""
     client = NotebookClient(
         notebook,
         timeout=None,  # a film is as long as its panel takes, some ten times
@@ -55,8 +57,11 @@ def record(notebook: NotebookNode, folder: Path) -> tuple[dict[str, list[dict]],
         allow_errors=True,
         store_widget_state=False,
     )
-    client.execute(env=os.environ | {OFF: "1", "PANELS": "film"})
     films, failures = {}, []
+    try:
+        client.execute(env=os.environ | {OFF: "1", "PANELS": "film"})
+    except DeadKernelError as error:
+        failures.append(str(error))
     for cell in notebook.cells:
         shown = [output.data[MIME] for output in cell.outputs if MIME in output.get("data", {})]
         if shown:
