@@ -20,7 +20,7 @@ from helpers.grading.assemble import exercise_cells
 from helpers.panels.film import MIME
 from helpers.site import films, pages
 from helpers.site.__main__ import main
-from helpers.site.formulas import mathml
+from helpers.site.formulas import lines, mathml
 from helpers.site.pages import Headings, cards, lesson_page, prose, with_films
 from helpers.site.slices import slice_for_panels
 
@@ -163,7 +163,8 @@ def test_lessons_lead_to_each_other(soup):
         assert there == [f"{each.stem}.html" for each in LESSONS]
         assert [link["href"] for link in page.header.select("nav [aria-current=page]")] == [f"{lesson.stem}.html"]
         contents = [link["href"] for link in page.select(".contents a")]
-        assert contents == [f"#{heading['id']}" for heading in page.main.select("h2, h3")] and contents
+        headings = [each for each in page.main.select("h2, h3") if each.get_text() != "Turn the knobs"]
+        assert contents == [f"#{each['id']}" for each in headings] and contents
     steps = [[link["href"] for link in soup(lesson.stem).select(".onward a")] for lesson in LESSONS]
     names = [f"{lesson.stem}.html" for lesson in LESSONS]
     assert steps == [[*names[max(i - 1, 0) : i], *names[i + 1 : i + 2]] for i in range(len(LESSONS))]
@@ -215,7 +216,7 @@ def test_every_formula_of_a_lesson_is_mathml(soup, lesson):
     page = soup(lesson.stem)
     text = "\n".join(cell.source for cell in notebook_of(lesson).cells if cell.cell_type == "markdown")
     text = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
-    displayed = re.findall(r"\$\$.+?\$\$", text, re.DOTALL)
+    displayed = [line for body in re.findall(r"\$\$(.+?)\$\$", text, re.DOTALL) for line in lines(body)]
     inline = re.findall(r"\$[^$]+\$", re.sub(r"\$\$.+?\$\$", "", text, flags=re.DOTALL))
     found = Counter(formula["display"] for formula in page.main.find_all("math"))
     assert (found["block"], found["inline"]) == (len(displayed), len(inline)) and sum(found.values())
@@ -226,6 +227,15 @@ def test_every_formula_of_a_lesson_is_mathml(soup, lesson):
     for block in words.select("pre, code, math"):
         block.decompose()
     assert not re.search(r"[\\$]", words.get_text())
+
+
+def test_a_wide_formula_is_broken_at_its_gaps():
+    assert lines(r"a = b \qquad c = d") == [r"a = b \qquad c = d"]
+    left, right = f"a = {'b' * 40} ", f" c = {'d' * 40}"
+    assert lines(rf"{left}\qquad\qquad{right}") == [left, right]
+    assert lines(rf"{left}\qquad\text{{or}}\qquad{right}") == [left, rf"\text{{or}}\quad {right}"]
+    cases = rf"\begin{{cases}} {left} \end{{cases}}\qquad{right}"
+    assert lines(cases) == [cases]
 
 
 def test_formulas_as_browsers_draw_them():
@@ -269,10 +279,10 @@ def recorded(tmp_path_factory):
 
 def test_a_film_has_frames_of_one_size_with_a_label_each(recorded):
     (film,) = recorded[1]["cell-2"]
-    assert set(film) == {"title", "knob", "frames", "start", "call", "settings", "alt"}
+    assert set(film) == {"title", "knob", "frames", "start", "call", "alt"}
     assert film["title"] == "Light & dark" and film["knob"] == "by" and "brighten(" in film["call"]
     assert [frame["label"] for frame in film["frames"]] == [f"by = {by:g}" for by in (0, 0.25, 0.5, 0.75, 1)]
-    assert film["start"] == 2 and film["settings"]["by"] == "0.5"
+    assert film["start"] == 2 and film["alt"].endswith("by 0.5")
     pictures = [Image.open(BytesIO(b64decode(frame["jpeg"]))) for frame in film["frames"]]
     assert len({picture.size for picture in pictures}) == 1
     light = [sum(picture.convert("L").resize((1, 1)).tobytes()) for picture in pictures]
@@ -315,11 +325,15 @@ def stored(*names):
     return new_notebook(cells=[new_markdown_cell("x"), new_code_cell("…", id="two-panels", outputs=outputs)])
 
 
+def titled(title):
+    return {"title": title, "alt": f"{title}: the picture"}
+
+
 def test_each_film_takes_the_place_of_its_panel():
     notebook = stored("one", "two")
-    with_films(notebook, {"two-panels": [{"title": "1"}, {"title": "2"}], "elsewhere": [{"title": "3"}]})
+    with_films(notebook, {"two-panels": [titled("Turn the knobs: one"), titled("2")], "elsewhere": [titled("3")]})
     shown = [output.get("data", {}).get(MIME, {}).get("title") for output in notebook.cells[1].outputs]
-    assert shown == [None, "1", "2"]
+    assert shown == [None, "One", "2"], "a page has no knobs to turn"
     notebook = stored("one", "two")
     with_films(notebook, {})
     assert len(notebook.cells[1].outputs) == 5
@@ -329,11 +343,16 @@ def test_a_film_on_a_page(recorded):
     (film,) = recorded[1]["cell-2"]
     page = BeautifulSoup(lesson_page(cards()[3], set(), {"saliency-panel": [film]}), "html.parser")
     (figure,) = page.select("figure.film")
-    assert figure.figcaption.get_text() == "Light & dark" and figure.find("pre").get_text().strip() == film["call"]
+    assert (
+        figure.figcaption.get_text() == "Light & dark" and figure.details.find("pre").get_text().strip() == film["call"]
+    )
     frames = figure.select(".frames img")
     assert [frame["data-label"] for frame in frames] == [frame["label"] for frame in film["frames"]]
     assert [i for i, frame in enumerate(frames) if not frame.has_attr("hidden")] == [film["start"]]
-    assert all(frame["alt"] == film["alt"] for frame in frames)
+    alts = [frame["alt"] for frame in frames]
+    assert alts[2] == film["alt"] and len(set(alts)) == len(alts), "each frame says what it is"
+    assert all(frame["data-label"] in alt for i, (frame, alt) in enumerate(zip(frames, alts, strict=True)) if i != 2)
+    assert all(frame["style"] == "width: 480px" for frame in frames), "small ones are enlarged"
     slider = figure.input
     assert (slider["type"], slider["min"], slider["max"], slider["value"]) == ("range", "0", "4", "2")
     assert slider["aria-label"] and figure.button.get_text() == "Play" and figure.find(role="status")

@@ -56,9 +56,9 @@ class Filmed(Plain):
         Returns:
             "title"; "knob": the name of what is turned, "steps" of a run; "frames", each with its "jpeg" in base64,
             its "label" and its "text"; "start": which frame is at the lesson's settings, of a run the last;
-            "call", "settings" and "alt": of that frame.
+            "call" and "alt": of that frame.
         """
-        said = {"title": self.title, "call": self.call, "settings": self.settings, "alt": self.alt}
+        said = {"title": self.title, "call": self.call, "alt": self.alt}
         knob = None if self.work.iterative else telling(self.work.knobs.values())
         if self.work.iterative:
             name, shots = "steps", spread(self.paper.shots, MOST)
@@ -133,7 +133,7 @@ def values(knob: Knob) -> list:
         return [False, True]
     if not isinstance(knob, (Number, Channels)):
         return [widget.value]
-    steps = range(round((widget.max - widget.min) / widget.step) + 1)
+    steps = range(math.floor((widget.max - widget.min) / widget.step + 1e-9) + 1)
     few = [widget.min + index * widget.step for index in thinned(steps)]
     if isinstance(widget, ipywidgets.FloatLogSlider):
         few = [float(f"{widget.base**power:.2g}") for power in few]
@@ -145,8 +145,9 @@ def values(knob: Knob) -> list:
 
 
 def thinned(items: Sequence) -> list:
-    """At most `MOST` of the items, at even distances from the first on."""
-    return list(items[:: -(-len(items) // MOST)])
+    """At most `MOST` of the items, from the first to the last as evenly as can be."""
+    last, most = len(items) - 1, min(len(items), MOST)
+    return [items[round(index * last / (most - 1))] for index in range(most)] if most > 1 else list(items)
 
 
 def spread(shots: Sequence[tuple[Frame, pillow.Image]], most: int) -> list[tuple[Frame, pillow.Image]]:

@@ -90,4 +90,11 @@ def film_of_gif(gif: str, alt: str) -> dict:
         frame.convert("RGB").save(file, "JPEG", quality=90)
         label = f"frame {i} of {picture.n_frames}"
         frames.append({"jpeg": b64encode(file.getvalue()).decode(), "label": label, "text": ""})
-    return {"title": "", "knob": "frame", "frames": frames, "start": 0, "call": "", "settings": {}, "alt": alt}
+    return {
+        "title": "",
+        "knob": "frame",
+        "frames": frames,
+        "start": len(frames) - 1,
+        "call": "",
+        "alt": alt,
+    }

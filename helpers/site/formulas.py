@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 from latex2mathml.converter import convert
 
+WIDE = 60  # signs of a displayed formula from which it is broken at its gaps
 SCRIPT = dict(zip("BEFHILMR", "ℬℰℱℋℐℒℳℛ", strict=True))  # what Unicode had before the other script letters
 PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}
 # What browsers do not take as latex2mathml means it, and what they do.
@@ -44,6 +45,21 @@ def mathml(latex: str, display: bool) -> str:
         kind = part.tag.rpartition("}")[2]
         if kind == "merror" or len(part) != PARTS.get(kind, len(part)):
             raise ValueError(f"{refusal}: {kind} has {len(part)} parts")
+    return made
+
+
+def lines(latex: str) -> list[str]:
+    """The parts of a displayed formula that wide gaps set apart, if it is too wide for a page; a connective goes with
+    the part that follows it.
+    """
+    if "\\begin" in latex or len(re.sub(r"\\[a-zA-Z]+|[{}\s^_\\]", "", latex)) < WIDE:
+        return [latex]
+    made = []
+    for part in filter(str.strip, re.split(r"\\qquad", latex)):
+        if made and re.fullmatch(r"\s*(\\text\{[^}]*\}|\\Longrightarrow)\s*", made[-1]):
+            made[-1] += rf"\quad {part}"
+        else:
+            made.append(part)
     return made
 
 

@@ -17,7 +17,7 @@ from traitlets.config import Config
 from helpers.core.lessons import LESSONS, ROOT, Lesson
 from helpers.panels.film import MIME
 from helpers.site.films import film_of_gif
-from helpers.site.formulas import mathml
+from helpers.site.formulas import lines, mathml
 
 HERE = Path(__file__).parent
 LOOK = {
@@ -26,6 +26,8 @@ LOOK = {
 }
 README = ROOT / "README.md"
 LARGEST = 8_000_000  # bytes of a page
+WIDE = 700  # pixels from which a picture scrolls on a phone
+SMALLEST = 480  # CSS pixels of the longer side of a film, where there is room
 ORDER = [MIME, "image/jpeg", "image/png", "text/html", "text/plain"]  # which form of an output is shown
 
 
@@ -72,8 +74,8 @@ class Headings:
     found: list[tuple[int, str, str]] = field(default_factory=list)
 
     def anchor(self, level: int, words: str) -> str:
-        plain = re.sub(r"<math.*?</math>|<[^>]+>|&\w+;", " ", words, flags=re.DOTALL).casefold()
-        name = re.sub(r"\W+", "-", plain).strip("-")
+        plain = re.sub(r"<math.*?</math>|<[^>]+>|&#?\w+;", " ", words, flags=re.DOTALL).casefold()
+        name = re.sub(r"\W+", "-", plain).strip("-") or "section"
         others = [anchor for _, anchor, _ in self.found]
         count = 2
         free = name
@@ -96,7 +98,7 @@ class Prose(IPythonRenderer):
         return f'<h{level} id="{anchor}">{words}</h{level}>\n'
 
     def block_math(self, body):
-        return f'<span class="formula">{mathml(body, display=True)}</span>'
+        return "".join(f'<span class="formula">{mathml(line, display=True)}</span>' for line in lines(body))
 
     def inline_math(self, body):
         return mathml(body, display=False)
@@ -152,7 +154,7 @@ def with_films(notebook: NotebookNode, films: dict[str, list[dict]]) -> None:
             if kept and MIME in kept[-1].get("data", {}) and "text/markdown" in output.get("data", {}):
                 continue  # the words below the picture: the film has its own
             if is_panel(output) and left:
-                output.data[MIME] = left.pop(0)
+                output.data[MIME] = named(left.pop(0))
             if "image/gif" in output.get("data", {}):
                 alt = output.metadata.get("image/gif", {}).get("alt", "")
                 output.data[MIME] = film_of_gif(output.data["image/gif"], alt)
@@ -161,9 +163,16 @@ def with_films(notebook: NotebookNode, films: dict[str, list[dict]]) -> None:
             cell.outputs = kept
 
 
+def named(film: dict) -> dict:
+    """The film, whose title does not ask a reader of the page to turn knobs."""
+    words = {key: film[key].removeprefix("Turn the knobs: ") for key in ("title", "alt")}
+    return film | {key: text[:1].upper() + text[1:] for key, text in words.items()}
+
+
 def is_panel(output: NotebookNode) -> bool:
     """Whether a stored output is what a panel has left of itself."""
-    return output.get("data", {}).get("text/plain", "").startswith("Panel ")
+    data = output.get("data", {})
+    return data.get("text/plain", "").startswith("Panel ") and "text/markdown" not in data
 
 
 def picture(output: NotebookNode, kind: str) -> str:
@@ -172,16 +181,22 @@ def picture(output: NotebookNode, kind: str) -> str:
     width, height = Image.open(io.BytesIO(b64decode(data))).size
     alt = escape(output.metadata.get(kind, {}).get("alt", ""), quote=True)
     source = f"data:{kind};base64,{data.strip()}"
-    return f'<img src="{source}" alt="{alt}" width="{width}" height="{height}">'
+    wide = ' class="wide"' if width > WIDE else ""
+    return f'<img src="{source}" alt="{alt}" width="{width}" height="{height}"{wide}>'
 
 
 def frames(film: dict) -> list[dict]:
     """The frames of a film, with what their `<img>` needs."""
     sizes = [Image.open(io.BytesIO(b64decode(frame["jpeg"]))).size for frame in film["frames"]]
-    return [
-        {**frame, "width": width, "height": height, "first": i == film["start"]}
-        for i, (frame, (width, height)) in enumerate(zip(film["frames"], sizes, strict=True))
-    ]
+    made = []
+    for i, (frame, (width, height)) in enumerate(zip(film["frames"], sizes, strict=True)):
+        first = i == film["start"]
+        alt = film["alt"] if first or not film["title"] else f"{film['title']}: {frame['label']}"
+        smallest = SMALLEST if width >= height else SMALLEST * width // height  # the longer side
+        made.append(
+            {**frame, "width": width, "height": height, "shown": max(width, smallest), "first": first, "alt": alt}
+        )
+    return made
 
 
 def exporter() -> HTMLExporter:
@@ -231,7 +246,7 @@ def lesson_page(card: Card, there: set[str], films: dict[str, list[dict]]) -> st
         "cards": [each for each in all_cards if each.lesson.stem in there],
         "title": card.name,
         "description": card.words,
-        "contents": [each for each in headings.found if each[0] in (2, 3)],
+        "contents": [each for each in headings.found if each[0] in (2, 3) and each[2] != "Turn the knobs"],
         "former": next((each for each in all_cards[:at][::-1] if each.lesson.stem in there), None),
         "next": next((each for each in all_cards[at + 1 :] if each.lesson.stem in there), None),
     }
@@ -249,6 +264,7 @@ def index_page(there: set[str]) -> str:
     readme = README.read_text("utf-8")
     opening = re.search(r"^# (.+?)\n\n(.+?)\n\n", readme, re.DOTALL)
     commands = re.search(r"^## Two commands\n.+?(?=^## )", readme, re.DOTALL | re.MULTILINE)
+    commands = re.sub(r", see \[[^]]+\]\(#[^)]+\)", "", commands[0])  # that section is not here
     promise = prose(opening[2], there, Headings())
     return (
         exporter()
@@ -260,7 +276,7 @@ def index_page(there: set[str]) -> str:
                 "description": re.sub(r"<[^>]+>", "", promise).strip(),
                 "cards": [card for card in cards() if card.lesson.stem in there],
                 "promise": promise,
-                "commands": prose(commands[0], there, Headings()),
+                "commands": prose(commands, there, Headings()),
             }
         )
     )

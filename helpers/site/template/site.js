@@ -5,7 +5,7 @@ for (const contents of document.querySelectorAll(".contents"))
   contents.open = matchMedia("(min-width: 76rem)").matches;
 
 // What scrolls sideways can be reached by keyboard, and only then.
-const wide = document.querySelectorAll("pre, .table, .formula");
+const wide = document.querySelectorAll("pre, .table, .formula, figure:has(> .wide)");
 const reach = new ResizeObserver((entries) => {
   for (const { target } of entries)
     if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
@@ -13,8 +13,8 @@ const reach = new ResizeObserver((entries) => {
 });
 wide.forEach((each) => reach.observe(each));
 
-// Films. Nothing moves before Play is pressed, and then slowly for whoever has asked for less motion.
-const pace = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1500 : 500;
+// Films. Nothing moves before Play is pressed; a few pictures, or for whoever has asked for less motion, slowly.
+const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 for (const film of document.querySelectorAll(".film:has(.controls)")) {
   const frames = film.querySelectorAll(".frames img");
@@ -22,6 +22,8 @@ for (const film of document.querySelectorAll(".film:has(.controls)")) {
   const button = film.querySelector("button");
   const label = film.querySelector(".label");
   const text = film.querySelector(".text");
+  const said = film.querySelector("[role=status]");
+  const pace = calm || frames.length < 10 ? 1200 : 500;
   let playing = null;
 
   const show = () => {
@@ -35,16 +37,16 @@ for (const film of document.querySelectorAll(".film:has(.controls)")) {
     clearInterval(playing);
     playing = null;
     button.textContent = "Play";
-    text.setAttribute("aria-live", "polite");
+    said.textContent = [label.textContent, text.textContent].filter(Boolean).join(": ");
   };
   const step = () => {
     slider.valueAsNumber += 1;
-    if (slider.value === slider.max) stop();
     show();
+    if (slider.value === slider.max) stop();
   };
   const play = () => {
     button.textContent = "Pause";
-    text.setAttribute("aria-live", "off"); // who listens hears the frame at which it ends, not each on the way
+    said.textContent = ""; // who listens hears the frame at which it ends, not each on the way
     if (slider.value === slider.max) slider.value = 0;
     playing = setInterval(step, pace);
     show();
@@ -54,6 +56,7 @@ for (const film of document.querySelectorAll(".film:has(.controls)")) {
   slider.addEventListener("input", () => {
     if (playing !== null) stop();
     show();
+    said.textContent = text.textContent; // the slider says the label itself
   });
   film.querySelector(".controls").hidden = false;
   show();
