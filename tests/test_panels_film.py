@@ -196,6 +196,20 @@ def test_layers_come_before_short_menus_once_the_network_has_said_which_it_has(l
     assert not any("usual" in label for label in said)
 
 
+def test_a_lesson_may_say_which_knob_is_turned_and_a_run_then_gives_its_last_picture():
+    def brighten(image: Image, by: Annotated[float, (0.0, 1.0, 0.05)] = 0.5, steps: int = 3) -> Iterator[Step]:
+        for index in range(1, steps + 1):
+            yield Step(index, steps, torch.full((1, 3, 16, 16), by * index / steps), {})
+
+    bundle, pictures = filmed(panel(brighten, film="by"))
+    assert bundle["knob"] == "by" and labels(bundle)[bundle["start"]] == "by = 0.5"
+    values = [float(label.removeprefix("by = ")) for label in labels(bundle)]
+    assert (values[0], values[-1]) == (0, 1) and len(values) in (film.RUNS, film.RUNS + 1)
+    assert [level(picture) for picture in pictures] == pytest.approx(values, abs=0.01), "each run to its end"
+    with pytest.raises(ValueError, match=r"film must be a knob of the panel \(image, by\), not 'rate'"):
+        panel(brighten, film="rate")
+
+
 # ── How far ──
 
 

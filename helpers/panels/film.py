@@ -17,6 +17,7 @@ from helpers.panels.run import Frame
 
 MIME = "application/vnd.seeing-convnets.film+json"
 MOST = 14  # frames of a film; the one at the lesson's settings may come in addition
+RUNS = 7  # runs of a film that turns a knob of a stepwise method
 DRAWN = 48  # steps from which those of a film are chosen
 LARGEST = 45_000  # bytes of a frame
 MANY = 4  # entries of a menu that is turned before shorter ones
@@ -41,6 +42,10 @@ class Filmed(Plain):
 
     drawn = DRAWN
 
+    def __init__(self, why, function, draw, knobs, constants, size, title, turned: str | None = None):
+        super().__init__(why, function, draw, knobs, constants, size, title)
+        self._turned = turned
+
     def _paper(self):
         return Reel()
 
@@ -59,12 +64,14 @@ class Filmed(Plain):
             "call" and "alt": of that frame.
         """
         said = {"title": self.title, "call": self.call, "alt": self.alt}
-        knob = None if self.work.iterative else telling(self.work.knobs.values())
-        if self.work.iterative:
+        knob = self.work.knobs.get(self._turned)
+        if not (knob or self.work.iterative):
+            knob = telling(self.work.knobs.values())
+        if knob:
+            name, (labels, shots, start) = knob.name, self._turn(knob)
+        elif self.work.iterative:
             name, shots = "steps", spread(self.paper.shots, MOST)
             labels, start = [f"step {frame.index} of {frame.total}" for frame, _ in shots], len(shots) - 1
-        elif knob:
-            name, (labels, shots, start) = knob.name, self._turn(knob)
         else:
             name, labels, shots, start = "", [""], self.paper.shots, 0
         jpegs = fitted(of_one_size([picture for _, picture in shots]), LARGEST, 75)
@@ -77,11 +84,11 @@ class Filmed(Plain):
     def _turn(self, knob):
         """The labels and pictures at the values that a knob goes through, and which is the lesson's own.
 
-        A value that is refused is left out.
+        Of a run it is the last picture. A value that is refused is left out.
         """
         own, paper = knob.widget.value, self.paper
         at_rest, labels, shots, start = (paper.frame, paper.picture), [], [], 0
-        for value in values(knob):
+        for value in values(knob, RUNS if self.work.iterative else MOST):
             knob.widget.value = value
             if value == own:
                 start, shot = len(shots), at_rest
@@ -121,20 +128,20 @@ def telling(knobs: Iterable[Knob]) -> Knob | None:
     return next((knob for group in (ranges, *kinds) for knob in group), None)
 
 
-def values(knob: Knob) -> list:
-    """What the control of a knob goes through, in order: at most `MOST` values and the one at which it stands."""
+def values(knob: Knob, most: int = MOST) -> list:
+    """What the control of a knob goes through, in order: so many values and the one at which it stands."""
     widget = knob.widget
     if isinstance(knob, (Menu, Layers)):
         options = [option[1] if isinstance(option, tuple) else option for option in widget.options]
         options = [option for option in options if option != USUAL or widget.value == USUAL]
-        few = thinned(options)
+        few = thinned(options, most)
         return [option for option in options if option in few or option == widget.value]
     if isinstance(knob, Switch):
         return [False, True]
     if not isinstance(knob, (Number, Channels)):
         return [widget.value]
     steps = range(math.floor((widget.max - widget.min) / widget.step + 1e-9) + 1)
-    few = [widget.min + index * widget.step for index in thinned(steps)]
+    few = [widget.min + index * widget.step for index in thinned(steps, most)]
     if isinstance(widget, ipywidgets.FloatLogSlider):
         few = [float(f"{widget.base**power:.2g}") for power in few]
         whole = knob.kind is int
@@ -144,9 +151,9 @@ def values(knob: Knob) -> list:
     return sorted({*few, widget.value})
 
 
-def thinned(items: Sequence) -> list:
-    """At most `MOST` of the items, from the first to the last as evenly as can be."""
-    last, most = len(items) - 1, min(len(items), MOST)
+def thinned(items: Sequence, most: int) -> list:
+    """At most so many of the items, from the first to the last as evenly as can be."""
+    last, most = len(items) - 1, min(len(items), most)
     return [items[round(index * last / (most - 1))] for index in range(most)] if most > 1 else list(items)
 
 

@@ -45,6 +45,7 @@ def panel(
     size: int | None = None,
     longest: int | None = None,
     title: str | None = None,
+    film: str | None = None,
     **knobs,
 ) -> "Panel | Plain":
     """Knobs for `function`, and the picture of what it returns. Where knobs cannot be turned: the picture alone.
@@ -59,17 +60,23 @@ def panel(
             parameter of that name, it is set instead.
         longest: instead of a square, keep the photo's shape and make its longer side so long.
         title: default: the function's name.
+        film: the knob that a film of the panel turns (see `helpers.panels.film`); default: what is telling.
         **knobs: by parameter a default (`steps=100`, `image="coffee"`), a range (`patch=(8, 96, 8)`,
             `mode=["a", "b"]`), an ipywidgets widget, or `fixed(value)` for no control. What is named here comes
             before what is not; seven knobs are open, the others are under "more".
+
+    Raises:
+        ValueError: `film` is no knob of the panel.
     """
     if size is not None and "size" in inspect.signature(function).parameters:
         size, knobs["size"] = None, size
     made, constants = make(function, knobs)
     parts = function, draw, made, constants, Size(size or 224, longest), title or name_of(function).replace("_", " ")
+    if film is not None and film not in made:
+        raise ValueError(f"film must be a knob of the panel ({', '.join(made)}), not {film!r}")
     why = reason()
     if why:
-        return (Filmed if stored() == "film" else Plain)(why, *parts)
+        return Filmed(why, *parts, film) if stored() == "film" else Plain(why, *parts)
     return Panel(*parts)
 
 
