@@ -331,9 +331,9 @@ def titled(title):
 
 def test_each_film_takes_the_place_of_its_panel():
     notebook = stored("one", "two")
-    with_films(notebook, {"two-panels": [titled("Turn the knobs: one"), titled("2")], "elsewhere": [titled("3")]})
+    with_films(notebook, {"two-panels": [titled("Turn the knobs: one"), titled("t-SNE")], "elsewhere": [titled("3")]})
     shown = [output.get("data", {}).get(MIME, {}).get("title") for output in notebook.cells[1].outputs]
-    assert shown == [None, "One", "2"], "a page has no knobs to turn"
+    assert shown == [None, "One", "t-SNE"], "a page has no knobs to turn"
     notebook = stored("one", "two")
     with_films(notebook, {})
     assert len(notebook.cells[1].outputs) == 5

@@ -165,8 +165,8 @@ def with_films(notebook: NotebookNode, films: dict[str, list[dict]]) -> None:
 
 def named(film: dict) -> dict:
     """The film, whose title does not ask a reader of the page to turn knobs."""
-    words = {key: film[key].removeprefix("Turn the knobs: ") for key in ("title", "alt")}
-    return film | {key: text[:1].upper() + text[1:] for key, text in words.items()}
+    asked = re.compile(r"^Turn the knobs: (.)")
+    return film | {key: asked.sub(lambda found: found[1].upper(), film[key]) for key in ("title", "alt")}
 
 
 def is_panel(output: NotebookNode) -> bool:
