@@ -407,6 +407,7 @@ def test_what_goes_wrong_is_one_clear_line_and_leaves_what_was_there(tmp_path, c
 
 
 def test_a_film_that_is_missing_is_told_and_is_no_success(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("helpers.site.films._key", lambda _: "never-recorded")
     monkeypatch.setattr("helpers.site.films.record", lambda *_: ({}, ["saliency-panel: ValueError: no"]))
     assert main(["4", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "04_saliency: no film: saliency-panel: ValueError: no\n"
