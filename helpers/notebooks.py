@@ -34,15 +34,21 @@ def run(path: Path, answers: dict[str, str] | None = None, timeout: int = 600) -
     """
     blank = nbformat.read(path, as_version=4)
     notebook = paste(blank, answers or {})
-    client = NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name="python3",
-        resources={"metadata": {"path": path.parent}},
-        store_widget_state=False,
-    )
-    client.execute(env=os.environ | {OFF: "1", "PANELS": "picture"})
+    execute(notebook, path.parent, "picture", timeout=timeout)
     return normalise(paste(notebook, {number: cell.source for number, cell in exercise_cells(blank).items()}))
+
+
+def execute(notebook: nbformat.NotebookNode, folder: Path, panels: str, **options) -> None:
+    """Run a notebook where it stands, in a kernel of its own that notes nothing of what is solved.
+
+    Args:
+        folder: in which it runs.
+        panels: what a panel leaves, the value of `PANELS`.
+        **options: of `nbclient.NotebookClient`.
+    """
+    resources = {"metadata": {"path": folder}}
+    client = NotebookClient(notebook, kernel_name="python3", resources=resources, store_widget_state=False, **options)
+    client.execute(env=os.environ | {OFF: "1", "PANELS": panels})
 
 
 def unsolved(notebook: nbformat.NotebookNode) -> dict[str, str]:

@@ -2,20 +2,18 @@
 
 import hashlib
 import json
-import os
 from base64 import b64decode, b64encode
 from io import BytesIO
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from PIL import Image, ImageSequence
 
 from helpers.core.images import write_atomically
 from helpers.core.lessons import ROOT, Lesson
-from helpers.exercises.solved import OFF
+from helpers.notebooks import execute
 from helpers.panels.film import MIME
 from helpers.site.slices import slice_for_panels
 
@@ -49,17 +47,9 @@ def films_of(lesson: Lesson, tell=print, kept: Path = KEPT) -> dict[str, list[di
 
 def record(notebook: NotebookNode, folder: Path) -> tuple[dict[str, list[dict]], list[str]]:
     """Run a notebook of panels as films; what came of it, and a line for each cell that raised, or a dead kernel."""
-    client = NotebookClient(
-        notebook,
-        timeout=None,  # a film is as long as its panel takes, some ten times
-        kernel_name="python3",
-        resources={"metadata": {"path": folder}},
-        allow_errors=True,
-        store_widget_state=False,
-    )
     films, failures = {}, []
     try:
-        client.execute(env=os.environ | {OFF: "1", "PANELS": "film"})
+        execute(notebook, folder, "film", timeout=None, allow_errors=True)  # a film takes as long as ten panels
     except DeadKernelError as error:
         failures.append(str(error))
     for cell in notebook.cells:
